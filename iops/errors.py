@@ -1,0 +1,116 @@
+"""Everything that can go wrong, as one tree.
+
+IopsError                  500 internal
+├── MalformedBody          400 malformed_body      not JSON, not gzip, ends early
+├── NotFound               404 not_found
+├── SlowBody               408 slow_body           the body stopped half-way
+├── Conflict               409 conflict            somebody else was faster
+├── BodyTooLarge           413 body_too_large
+├── InvalidInput           422 invalid_input       names each field and its index
+├── Unavailable            503                     come again after `retry_after_s`
+│   ├── TableUnavailable       table_unavailable
+│   ├── BusUnavailable         bus_unavailable
+│   └── QueueFull              queue_full
+└── DamagedChunk           500 damaged_chunk       names the key
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class IopsError(Exception):
+    """An expected failure: what it is to a program (code), to HTTP (status) and to a person (detail)."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something broke on our side"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class MalformedBody(IopsError):
+    status = 400
+    code = "malformed_body"
+    title = "The body cannot be read"
+
+
+class NotFound(IopsError):
+    status = 404
+    code = "not_found"
+    title = "There is no such thing"
+
+
+class SlowBody(IopsError):
+    status = 408
+    code = "slow_body"
+    title = "The body did not arrive in time"
+
+
+class Conflict(IopsError):
+    """A conditional write lost: read again, then decide again."""
+
+    status = 409
+    code = "conflict"
+    title = "Somebody else changed this first"
+
+
+class BodyTooLarge(IopsError):
+    status = 413
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input: where (`batches[0].samples[3].read_iops`) and what."""
+
+    field: str
+    message: str
+
+
+class InvalidInput(IopsError):
+    status = 422
+    code = "invalid_input"
+    title = "The input breaks the contract"
+
+    def __init__(self, problems: list[Problem], *, total: int | None = None) -> None:
+        """`problems` may be the first few of `total`."""
+        self.problems = problems
+        count = len(problems) if total is None else total
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        super().__init__(f"{problems[0].field}: {problems[0].message}{more}")
+
+
+class Unavailable(IopsError):
+    """Nothing was lost: the sender still has it and should come again."""
+
+    status = 503
+    code = "unavailable"
+    title = "Not now; come again"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class TableUnavailable(Unavailable):
+    code = "table_unavailable"
+
+
+class BusUnavailable(Unavailable):
+    code = "bus_unavailable"
+
+
+class QueueFull(Unavailable):
+    code = "queue_full"
+
+
+class DamagedChunk(IopsError):
+    code = "damaged_chunk"
+    title = "A stored chunk cannot be read"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"chunk {key}: {reason}")
+        self.key = key
