@@ -1,0 +1,73 @@
+"""What was found out about a stream: scores, the facts that prove them, and insights."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+RiskScore = Annotated[float, Field(ge=0, le=100)]
+
+
+class PredictionType(StrEnum):
+    """What is wrong, in the field's own terms."""
+
+    PERFORMANCE_DEGRADATION = "performance_degradation"
+    LATENCY_SPIKE = "latency_spike"
+    RESOURCE_SATURATION = "resource_saturation"
+    THROUGHPUT_THROTTLING = "throughput_throttling"
+    STALL = "stall"
+    IO_ERRORS = "io_errors"
+    FAIL_SLOW = "fail_slow"
+    ANOMALY = "anomaly"
+
+
+class Fact(BaseModel):
+    """One piece of evidence: a number, what it usually is, what it is at the peers, and a sentence that says so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    value: float
+    unit: str
+    baseline: float | None = None  # median of the stream's last 24 h; None where there is no such history
+    peers: float | None = None  # median of the peers over the same minutes; None below 3 peers
+    sentence: str
+
+
+class Finding(BaseModel):
+    """What a scorer says of one stream now. `risk_score` is 0 and `prediction_type` None where nothing is wrong."""
+
+    model_config = ConfigDict(frozen=True)
+
+    risk_score: RiskScore
+    prediction_type: PredictionType | None
+    facts: tuple[Fact, ...] = ()  # the strongest first
+    is_hard_rule: bool = False  # an I/O error or a stall: no model may outvote it
+    warming_up: bool = False  # less than 3 h of history
+    confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
+    began_at: AwareDatetime | None = None
+
+
+class Insight(BaseModel):
+    """A scored, explained finding; immutable once written."""
+
+    model_config = ConfigDict(frozen=True)
+
+    insight_id: str  # ULID
+    stream_id: str
+    peer_group: str
+    created_at: AwareDatetime
+    prediction_type: PredictionType
+    risk_score: RiskScore
+    title: str  # one line, for a person
+    explanation: str
+    recommendations: tuple[str, ...]
+    confidence: float
+    facts: tuple[Fact, ...]
+    window_from: AwareDatetime
+    window_to: AwareDatetime
+    began_at: AwareDatetime
+    is_hard_rule: bool
+    warming_up: bool
+    scored_by: str
+    explained_by: str

@@ -1,0 +1,19 @@
+"""What every program reads from its environment: variables that begin with `IOPS_`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Safe for a laptop by default; built once in a program's first function and passed down."""
+
+    model_config = SettingsConfigDict(env_prefix="IOPS_", frozen=True, extra="ignore")
+
+
+class ServiceSettings(Settings):
+    """What the three services share."""
+
+    aws_region: str = "us-east-1"
+    aws_endpoint_url: str | None = Field(default=None, description="a stand-in for AWS; unset, AWS itself")
+    public_url: str = Field(default="http://127.0.0.1:8080", description="where people reach the load balancer")
+    aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")
