@@ -71,3 +71,33 @@ class Insight(BaseModel):
     warming_up: bool
     scored_by: str
     explained_by: str
+
+
+class AlertState(StrEnum):
+    """What a person has to do with an episode."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Alert(BaseModel):
+    """An episode of one stream and one prediction type: what a person is told about, once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alert_id: str  # the fingerprint of stream and prediction type
+    stream_id: str
+    peer_group: str
+    prediction_type: PredictionType
+    state: AlertState
+    risk_score: RiskScore  # of the newest insight
+    opened_at: AwareDatetime
+    updated_at: AwareDatetime
+    resolved_at: AwareDatetime | None = None
+    insight_id: str  # the newest insight
+    opened_by: str  # the insight that people were told of
+    title: str
+    explanation: str
+    recommendations: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    version: int  # grows by one with each change

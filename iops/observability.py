@@ -1,0 +1,65 @@
+"""What a program tells of itself: one canonical log line per request or loop turn, and numbers for Prometheus."""
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+# Seconds. From a request on a warm service to the longest deadline there is.
+LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+
+
+def configure_logging(program: str, *, level: int = logging.INFO) -> None:
+    """JSON lines on standard error, each with the program's name; the standard library's loggers join in."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    render: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.JSONRenderer(),
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for noisy in ("httpx", "httpcore", "botocore", "aiobotocore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(program=program)
+
+
+class Metrics:
+    """A program's own registry, so that two programs in one process (tests) never share a number."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self.counter("iops_requests", "HTTP requests answered", "method", "route", "status")
+        self.request_s = self.histogram("iops_request_seconds", "Seconds to answer an HTTP request", "route")
+
+    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        """A number that only grows; Prometheus shows it as `<name>_total`."""
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        """A number that goes up and down."""
+        return Gauge(name, documentation, labels, registry=self.registry)
+
+    def histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
+        """Seconds, in buckets from 2 ms to 20 s."""
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=LATENCY_BUCKETS_S)
+
+    def expose(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self.registry)

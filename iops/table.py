@@ -1,0 +1,148 @@
+"""The table: the only place that speaks to DynamoDB."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from iops import contract
+from iops.aws import naming_failures, open_client
+from iops.errors import TableUnavailable
+from iops.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb.client import DynamoDBClient
+
+WRITE_LIMIT: Final = 25  # items, DynamoDB's limit for BatchWriteItem
+READ_ATTEMPTS: Final = 4
+READ_DEADLINE_S: Final = 5.0
+RESEND_FIRST_WAIT_S: Final = 0.05
+RESEND_LONGEST_WAIT_S: Final = 1.0
+
+Item = dict[str, Any]  # in DynamoDB's own notation: {"entity_id": {"S": "web-1:nvme0n1"}, ...}
+Result = TypeVar("Result")
+
+
+class Table:
+    """Reads and writes items; raises Conflict where a condition does not hold, TableUnavailable where AWS fails.
+
+    Reads are repeated with jitter, at most 4 times in 5 s. Writes are not, but for `put_all`: their callers own a
+    deadline and know whether repeating is safe.
+    """
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self._client = client
+
+    async def put_all(self, items: Sequence[Item], *, deadline_s: float) -> None:
+        """Stores up to 25 items of different keys, resending what DynamoDB leaves over until `deadline_s` has passed.
+
+        When it raises, some of the items may be stored: writing them again must be harmless.
+        """
+        left: list[Any] = [{"PutRequest": {"Item": item}} for item in items]
+        wait_s = RESEND_FIRST_WAIT_S
+        give_up_at = asyncio.get_running_loop().time() + deadline_s
+        while True:
+            failure: TableUnavailable | None = None
+            try:
+                left = await self._write_once(left)
+            except TableUnavailable as error:
+                failure = error
+            if not left:
+                return
+            pause_s = random.uniform(0, wait_s)  # noqa: S311 - jitter, not a secret
+            if asyncio.get_running_loop().time() + pause_s >= give_up_at:
+                raise failure or TableUnavailable("the table is throttling writes")
+            await asyncio.sleep(pause_s)
+            wait_s = min(2 * wait_s, RESEND_LONGEST_WAIT_S)
+
+    async def put(self, item: Item) -> None:
+        """Stores one item, whatever was there."""
+        with naming_failures(TableUnavailable, "PutItem"):
+            await self._client.put_item(TableName=contract.TABLE_NAME, Item=item)
+
+    async def update(self, request: Item) -> Item:
+        """One UpdateItem, written by `iops.items`; answers with the attributes it was asked to return."""
+        with naming_failures(TableUnavailable, "UpdateItem"):
+            reply = await self._client.update_item(TableName=contract.TABLE_NAME, **request)
+        return dict(reply.get("Attributes", {}))
+
+    async def delete(self, key: Item) -> None:
+        """Removes one item; no error where there is none."""
+        with naming_failures(TableUnavailable, "DeleteItem"):
+            await self._client.delete_item(TableName=contract.TABLE_NAME, Key=key)
+
+    async def transact(self, writes: Sequence[Item]) -> None:
+        """All of the writes, or none and a Conflict."""
+        named = [
+            {action: {"TableName": contract.TABLE_NAME, **request} for action, request in write.items()}
+            for write in writes
+        ]
+        with naming_failures(TableUnavailable, "TransactWriteItems"):
+            await self._client.transact_write_items(TransactItems=named)  # type: ignore[arg-type]
+
+    async def get(self, key: Item) -> Item | None:
+        """One item, strongly consistent; None where there is none."""
+
+        async def read() -> Item | None:
+            with naming_failures(TableUnavailable, "GetItem"):
+                reply = await self._client.get_item(TableName=contract.TABLE_NAME, Key=key, ConsistentRead=True)
+            return dict(reply["Item"]) if "Item" in reply else None
+
+        return await _repeating(read)
+
+    async def query_page(self, request: Item) -> tuple[list[Item], Item | None]:
+        """One page of a Query written by `iops.items`, and the key to go on from (None at the end)."""
+
+        async def read() -> tuple[list[Item], Item | None]:
+            with naming_failures(TableUnavailable, "Query"):
+                reply = await self._client.query(TableName=contract.TABLE_NAME, **request)
+            return [dict(item) for item in reply["Items"]], reply.get("LastEvaluatedKey")
+
+        return await _repeating(read)
+
+    async def query(self, request: Item) -> list[Item]:
+        """Every item of a Query, page after page."""
+        items: list[Item] = []
+        start: Item | None = None
+        while True:
+            page, start = await self.query_page(request | ({"ExclusiveStartKey": start} if start else {}))
+            items += page
+            if start is None:
+                return items
+
+    async def check(self) -> None:
+        """Raises TableUnavailable unless the table answers and is active."""
+        with naming_failures(TableUnavailable, "DescribeTable"):
+            reply = await self._client.describe_table(TableName=contract.TABLE_NAME)
+        if reply["Table"]["TableStatus"] not in ("ACTIVE", "UPDATING"):
+            raise TableUnavailable(f"the table is {reply['Table']['TableStatus']}")
+
+    async def _write_once(self, left: list[Any]) -> list[Any]:
+        with naming_failures(TableUnavailable, "BatchWriteItem"):
+            reply = await self._client.batch_write_item(RequestItems={contract.TABLE_NAME: left})
+        return list(reply["UnprocessedItems"].get(contract.TABLE_NAME, []))
+
+
+@asynccontextmanager
+async def open_table(settings: ServiceSettings) -> AsyncIterator[Table]:
+    """The table through one long-lived client."""
+    async with open_client("dynamodb", settings) as client:
+        yield Table(client)
+
+
+async def _repeating(read: Callable[[], Awaitable[Result]]) -> Result:
+    return await AsyncRetrying(
+        retry=retry_if_exception_type(TableUnavailable),
+        stop=stop_after_attempt(READ_ATTEMPTS) | stop_after_delay(READ_DEADLINE_S),
+        wait=wait_random_exponential(multiplier=0.05, max=1),
+        reraise=True,
+    )(read)
