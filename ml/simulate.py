@@ -1,0 +1,222 @@
+"""Telemetry of a simulated fleet, derived from queueing; the label is the fault that was injected.
+
+An interval is one steady state: demand (daily rhythm, drift, bursts, noise) meets lanes with service times; the wait is
+that of an M/G/c queue, bounded because a host keeps only so many requests open; queue depth follows by Little's law.
+What an agent would see is then drawn from it, with the sampling noise of the requests that happened to complete.
+Every instant has a random generator of its own, so the same request twice gives the same samples.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from iops.clock import from_epoch_ms, to_epoch_ms
+from iops.telemetry import Sample
+from ml.device import DeviceClass, wait_ms
+from ml.fault import NO_EFFECT, OVERLOAD_RATIO, Benign, Effect, Fault
+from ml.fleet import Fleet, Stream
+
+__all__ = ["Fleet", "Stream", "samples"]
+
+DEMAND_NOISE: Final = 0.12  # of the logarithm, from interval to interval
+SERVICE_NOISE: Final = 0.10  # of the logarithm: caches, neighbours, temperature
+HICCUP_RATIO: Final = 0.004  # of the intervals see a flush or a garbage collection ...
+HICCUP_FACTORS: Final = (1.5, 4.0)  # ... that makes a healthy disk this much slower
+
+
+def samples(
+    stream: Stream,
+    *,
+    start_at: datetime,
+    end_at: datetime,
+    interval_s: float,
+    fault: Fault | None = None,
+    benign: Benign | None = None,
+) -> Iterator[Sample]:
+    """The samples of the instants from `start_at` on and before `end_at` that are whole intervals since 1970."""
+    interval_ms = round(interval_s * 1000)
+    first = -(-to_epoch_ms(start_at) // interval_ms) * interval_ms
+    rng = random.Random()
+    for at_ms in range(first, to_epoch_ms(end_at), interval_ms):
+        at = from_epoch_ms(at_ms)
+        effect = NO_EFFECT
+        if fault is not None:
+            effect = fault.effect(at)
+        if benign is not None and effect is NO_EFFECT:
+            effect = benign.effect(at)
+        rng.seed(f"{stream.demand.key}/{interval_ms}/{at_ms}")
+        yield _sample(stream, at, interval_s, effect, rng)
+
+
+def _sample(stream: Stream, at: datetime, interval_s: float, effect: Effect, rng: random.Random) -> Sample:
+    wanted_iops = stream.demand.rate_iops(at.timestamp(), effect.demand_factor) * rng.lognormvariate(0, DEMAND_NOISE)
+    if effect.is_stalled:
+        return _stalled_sample(stream, at, interval_s, wanted_iops)
+    load = _load(stream, wanted_iops, effect, _slowness(rng))
+    flow = _flow(stream, load, effect)
+    reads = _completions(load.reads_s * interval_s, flow.let_through_ratio, rng)
+    writes = _completions(load.writes_s * interval_s, flow.let_through_ratio, rng)
+    read_ms = _await_ms(reads, load.read_ms + flow.wait_ms, stream.device.variation, effect, rng)
+    write_ms = _await_ms(writes, load.write_ms + flow.wait_ms, stream.device.variation, effect, rng)
+    open_requests = ((read_ms or 0) * reads + (write_ms or 0) * writes) / 1000 / interval_s
+    return Sample(
+        at=at,
+        interval_s=interval_s,
+        read_iops=round(reads / interval_s, 2),
+        write_iops=round(writes / interval_s, 2),
+        read_bytes_s=_bytes_s(reads, load.read_bytes, interval_s, rng),
+        write_bytes_s=_bytes_s(writes, load.write_bytes, interval_s, rng),
+        read_await_ms=read_ms,
+        write_await_ms=write_ms,
+        queue_depth=round(open_requests, 3),
+        utilization_ratio=round(1 - math.exp(-open_requests), 4),
+        in_flight=_poisson(open_requests, rng),
+        io_errors=_poisson((reads + writes) * effect.error_ratio, rng) if stream.device.counts_errors else None,
+    )
+
+
+@dataclass(slots=True)
+class _Load:
+    """What is asked of a disk in one interval, before anything has to wait."""
+
+    reads_s: float
+    writes_s: float
+    read_bytes: float
+    write_bytes: float
+    read_ms: float
+    write_ms: float
+
+    @property
+    def arrivals_s(self) -> float:
+        return self.reads_s + self.writes_s
+
+    @property
+    def bytes_s(self) -> float:
+        return self.reads_s * self.read_bytes + self.writes_s * self.write_bytes
+
+    @property
+    def busy_lanes(self) -> float:
+        return (self.reads_s * self.read_ms + self.writes_s * self.write_ms) / 1000
+
+
+@dataclass(slots=True)
+class _Flow:
+    """What gets through, and how long it waits on average."""
+
+    let_through_ratio: float
+    wait_ms: float
+
+
+def _slowness(rng: random.Random) -> float:
+    usual = rng.lognormvariate(0, SERVICE_NOISE)
+    return usual * rng.uniform(*HICCUP_FACTORS) if rng.random() < HICCUP_RATIO else usual
+
+
+def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -> _Load:
+    device, demand = stream.device, stream.demand
+    slowness *= stream.service_factor * effect.service_factor
+    cap_iops = _cap_iops(stream, effect)
+    if effect.overload:
+        wanted_iops += effect.overload * max(0.0, OVERLOAD_RATIO * (cap_iops or wanted_iops) - wanted_iops)
+    load = _Load(
+        reads_s=wanted_iops * demand.read_ratio,
+        writes_s=wanted_iops * (1 - demand.read_ratio),
+        read_bytes=demand.read_bytes,
+        write_bytes=demand.write_bytes,
+        read_ms=device.service_ms(device.read_ms, demand.read_bytes) * slowness,
+        write_ms=device.service_ms(device.write_ms, demand.write_bytes) * slowness,
+    )
+    return _with_sequential_reads(load, device, effect, slowness) if effect.sequential_load else load
+
+
+def _with_sequential_reads(load: _Load, device: DeviceClass, effect: Effect, slowness: float) -> _Load:
+    """A backup takes what the others leave, up to `sequential_load` of the lanes or of the throughput."""
+    big_ms = device.service_ms(device.sequential_ms, device.backup_bytes) * slowness
+    spare_lanes = max(0.0, effect.sequential_load * device.lanes - load.busy_lanes)
+    big_s = min(1000 * spare_lanes / big_ms, effect.sequential_load * device.throughput_bytes_s / device.backup_bytes)
+    reads_s = load.reads_s + big_s
+    return _Load(
+        reads_s=reads_s,
+        writes_s=load.writes_s,
+        read_bytes=(load.reads_s * load.read_bytes + big_s * device.backup_bytes) / reads_s,
+        write_bytes=load.write_bytes,
+        read_ms=(load.reads_s * load.read_ms + big_s * big_ms) / reads_s,
+        write_ms=load.write_ms,
+    )
+
+
+def _flow(stream: Stream, load: _Load, effect: Effect) -> _Flow:
+    device, cap_iops = stream.device, _cap_iops(stream, effect)
+    mean_ms = 1000 * load.busy_lanes / load.arrivals_s
+    transfer_ms = 1000 * load.bytes_s / load.arrivals_s / device.throughput_bytes_s
+    let_through = min(1.0, device.lanes / load.busy_lanes, device.throughput_bytes_s / load.bytes_s)
+    waiting_ms = wait_ms(load.arrivals_s, mean_ms, lanes=device.lanes, variation=device.variation)
+    waiting_ms += wait_ms(load.arrivals_s, transfer_ms, lanes=1, variation=1)  # the bus, or a throughput throttle
+    if cap_iops is not None:  # a throttle serves one request after the other
+        let_through = min(let_through, cap_iops / load.arrivals_s)
+        waiting_ms += wait_ms(load.arrivals_s, 1000 / cap_iops, lanes=1, variation=0)
+    longest_ms = 1000 * device.concurrency / (load.arrivals_s * let_through)
+    return _Flow(let_through, max(0.0, min(waiting_ms, longest_ms - mean_ms)))
+
+
+def _cap_iops(stream: Stream, effect: Effect) -> float | None:
+    """What a throttle lets through; a disk without provisioned IOPS is throttled below what it usually does."""
+    if effect.cap_ratio is None:
+        return stream.provisioned_iops
+    return effect.cap_ratio * (stream.provisioned_iops or 0.6 * stream.demand.usual_iops)
+
+
+def _stalled_sample(stream: Stream, at: datetime, interval_s: float, wanted_iops: float) -> Sample:
+    """Requests go in and none comes out; an agent sees them in flight."""
+    stuck = min(stream.device.concurrency, math.ceil(wanted_iops * interval_s))
+    return Sample(
+        at=at,
+        interval_s=interval_s,
+        read_iops=0,
+        write_iops=0,
+        read_bytes_s=0,
+        write_bytes_s=0,
+        queue_depth=float(stuck),
+        utilization_ratio=1,
+        in_flight=stuck,
+        io_errors=0 if stream.device.counts_errors else None,
+    )
+
+
+def _completions(wanted: float, let_through_ratio: float, rng: random.Random) -> int:
+    """Completions of one interval; a throttle or a full device lets them through evenly."""
+    if let_through_ratio < 1:
+        return max(0, round(wanted * let_through_ratio * rng.gauss(1, 0.005)))
+    return _poisson(wanted, rng)
+
+
+def _await_ms(count: int, mean_ms: float, variation: float, effect: Effect, rng: random.Random) -> float | None:
+    """The mean latency of `count` requests as measured; null when none completed."""
+    if count == 0:
+        return None
+    sigma = variation / math.sqrt(count)
+    slow = min(count, _poisson(count * effect.slow_ratio, rng)) if effect.slow_ratio else 0
+    typical_ms = mean_ms * rng.lognormvariate(-sigma * sigma / 2, sigma)
+    return max(0.001, round(typical_ms + slow / count * effect.slow_ms, 3))
+
+
+def _bytes_s(count: int, mean_bytes: float, interval_s: float, rng: random.Random) -> float:
+    if count == 0:
+        return 0.0
+    sectors = count * max(1, round(mean_bytes / 512 * rng.lognormvariate(0, 0.05)))
+    return round(512 * sectors / interval_s)
+
+
+def _poisson(mean: float, rng: random.Random) -> int:
+    if mean > 30:
+        return max(0, round(rng.gauss(mean, math.sqrt(mean))))
+    limit, product, count = math.exp(-mean), rng.random(), 0
+    while product > limit:
+        product *= rng.random()
+        count += 1
+    return count
