@@ -1,0 +1,224 @@
+"""The whole system on one laptop: everything started in order, watched, and ended in reverse."""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from local import ministack
+from local.errors import AlreadyRunning, CannotRun, PortTaken, StopRequested
+from local.resources import ACCESS_KEY, REGION, create_resources
+from local.supervisor import ROOT, Child, Supervisor
+
+SERVICES: Final = ("ingest", "insights", "alerts")
+INTERNAL: Final = ("ministack", "mailbox", *SERVICES)  # each on a free port, known to nobody else
+MINISTACK_VENV: Final = ROOT / ".local" / "ministack" / "venv"  # one for all state directories of this clone
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What a person may choose."""
+
+    state_dir: Path = Path(".local")
+    port: int = 8080  # 0 is any free one
+    agent: bool = True  # watch this machine's own disks
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where everything of one run listens and lies; paths are absolute, because the programs run elsewhere."""
+
+    state_dir: Path
+    port: int
+    internal_ports: Mapping[str, int]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def mail_dir(self) -> Path:
+        return self.state_dir / "mail"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+    def internal_url(self, name: str) -> str:
+        """Where a program other than the gateway listens."""
+        return f"http://127.0.0.1:{self.internal_ports[name]}"
+
+
+def up(options: UpOptions, *, say: Say = typer.echo) -> int:
+    """Runs until Ctrl-C or SIGTERM (exit code 0), or until something that should run does not (1)."""
+    state_dir = options.state_dir.resolve()
+    try:
+        with _lock(state_dir):
+            plan = make_plan(state_dir, options.port)
+            program = ministack.install(MINISTACK_VENV, say=say)
+            _run(plan, program, has_agent=options.agent, say=say)
+    except CannotRun as error:
+        typer.echo(f"iops up: {error}", err=True)
+        return 1
+    except (StopRequested, KeyboardInterrupt):
+        say("stopped")
+    return 0
+
+
+def make_plan(state_dir: Path, port: int) -> Plan:
+    """Chooses the ports. Raises PortTaken when `port` is."""
+    with ExitStack() as held:  # all at once, so that no two are the same
+        port = _bind(held, port)
+        return Plan(state_dir, port, {name: _bind(held, 0) for name in INTERNAL})
+
+
+def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]:
+    """The shell's variables without anything that could lead to a real AWS account, or through a proxy to ourselves."""
+    kept = {name: value for name, value in shell.items() if not name.startswith("AWS_")}
+    return kept | {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONUNBUFFERED": "1",  # the last words of a program that died are in its log
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+        "IOPS_AWS_ENDPOINT_URL": plan.internal_url("ministack"),
+        "IOPS_AWS_REGION": REGION,
+        "IOPS_AUTH": "off",
+        "IOPS_PUBLIC_URL": plan.url,
+        "IOPS_URL": plan.url,
+        "IOPS_SPOOL_DIR": str(plan.state_dir / "agent-spool"),
+        "IOPS_LOCAL_AWS_ENDPOINT_URL": plan.internal_url("ministack"),
+        "IOPS_LOCAL_MAIL_DIR": str(plan.mail_dir),
+        **{f"IOPS_LOCAL_{name.upper()}_URL": plan.internal_url(name) for name in SERVICES},
+    }
+
+
+def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
+    supervisor = Supervisor(plan.log_dir)
+    with _stopping_by_signal(supervisor), supervisor:
+        for child in _children(plan, program, has_agent=has_agent):
+            supervisor.start(child)
+            if child.name == "mailbox":  # the services expect their resources, and the topic its subscriber
+                asyncio.run(create_resources(plan.internal_url("ministack"), mail_url=_mail_url(plan)))
+            say(f"started {child.name}")
+        with _announced(plan, supervisor.pids):
+            say(
+                f"ready: {plan.url}\n"
+                f"  mail: {plan.mail_dir}\n"
+                f"  logs: {plan.log_dir}\n"
+                "  try `iops demo` in a second terminal; Ctrl-C ends all of it"
+            )
+            supervisor.watch()
+
+
+def _children(plan: Plan, program: Path, *, has_agent: bool) -> Iterator[Child]:
+    environment = children_environment(plan, os.environ)
+    yield ministack.describe(
+        program,
+        port=plan.internal_ports["ministack"],
+        state_dir=plan.state_dir / "ministack" / "state",
+        environment=environment,
+    )
+    yield _web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
+    for name in SERVICES:
+        yield _web_child(name, f"services.{name}.app:create_app", plan.internal_ports[name], environment)
+    gateway = _web_child("gateway", "local.gateway:create_app", plan.port, environment)
+    # Or uvicorn would take a client's X-Forwarded-For for its address.
+    yield replace(gateway, command=(*gateway.command, "--no-proxy-headers"))
+    if has_agent:
+        yield Child("agent", (sys.executable, "-m", "agent"), environment)
+
+
+def _web_child(name: str, factory: str, port: int, environment: Mapping[str, str]) -> Child:
+    command = (
+        *(sys.executable, "-m", "uvicorn", factory, "--factory"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--no-access-log", "--no-server-header", "--no-use-colors"),
+        *("--timeout-graceful-shutdown", "8"),  # below the supervisor's patience of 10 s
+    )
+    return Child(name, command, environment, ready_url=f"http://127.0.0.1:{port}/health/ready")
+
+
+def _mail_url(plan: Plan) -> str:
+    return f"{plan.internal_url('mailbox')}/sns"
+
+
+@contextmanager
+def _lock(state_dir: Path) -> Iterator[None]:
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise AlreadyRunning(
+                f"process {holder} already runs on {state_dir}; end it, or choose another state directory"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield  # the lock ends with the file, so also when this process is killed
+
+
+@contextmanager
+def _stopping_by_signal(supervisor: Supervisor) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal ask for the end, however often, until everything has ended."""
+    before = {
+        number: signal.signal(number, lambda *_: supervisor.request_stop())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _announced(plan: Plan, pids: Mapping[str, int]) -> Iterator[None]:
+    """`up.json` for other programs: it exists while everything is ready."""
+    path = plan.state_dir / "up.json"
+    facts = {
+        "url": plan.url,
+        "aws_endpoint_url": plan.internal_url("ministack"),
+        "mail_dir": str(plan.mail_dir),
+        "log_dir": str(plan.log_dir),
+        "pid": os.getpid(),
+        "pids": dict(pids),
+    }
+    draft = path.with_suffix(".json.part")
+    draft.write_text(json.dumps(facts, indent=2) + "\n")
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _bind(held: ExitStack, port: int) -> int:
+    """The port, or any free one for 0, held until `held` ends."""
+    listener = held.enter_context(socket.socket())
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn does: a port in TIME_WAIT is free
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise PortTaken(f"127.0.0.1:{port} cannot be used ({error.strerror}); choose another with --port") from error
+    bound: int = listener.getsockname()[1]
+    return bound

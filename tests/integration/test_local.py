@@ -1,0 +1,151 @@
+"""The stand-in for AWS really runs: resources, the rule's boundary, the mail, and what a restart keeps."""
+
+import asyncio
+import email
+import json
+import sys
+import time
+from collections.abc import Iterator
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from iops import contract
+from local import ministack, resources
+from local.errors import InstallFailed
+from local.supervisor import Child, Supervisor
+from local.up import MINISTACK_VENV, Plan, children_environment, make_plan
+
+DELIVERY_DEADLINE_S = 10
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    try:
+        return ministack.install(MINISTACK_VENV, say=print)
+    except InstallFailed as error:
+        pytest.skip(str(error).splitlines()[0])
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return make_plan(tmp_path, 0)
+
+
+@pytest.fixture
+def aws(program: Path, plan: Plan) -> Iterator[Plan]:
+    """ministack and the mail sink, with their resources."""
+    with Supervisor(plan.log_dir) as supervisor:
+        start_aws(supervisor, program, plan)
+        yield plan
+
+
+def start_aws(supervisor: Supervisor, program: Path, plan: Plan) -> None:
+    environment = children_environment(plan, {})
+    port = plan.internal_ports["ministack"]
+    state_dir = plan.state_dir / "aws-state"
+    supervisor.start(ministack.describe(program, port=port, state_dir=state_dir, environment=environment))
+    mailbox = plan.internal_url("mailbox")
+    command = (sys.executable, "-m", "uvicorn", "local.mailbox:create_app", "--factory")
+    address = ("--host", "127.0.0.1", "--port", str(plan.internal_ports["mailbox"]))
+    supervisor.start(Child("mailbox", (*command, *address), environment, f"{mailbox}/health/ready"))
+    asyncio.run(resources.create_resources(plan.internal_url("ministack"), mail_url=f"{mailbox}/sns"))
+
+
+def publish(plan: Plan, *, risk_score: float, title: str, source: str = "iops.insights") -> None:
+    """An insight's event as far as the rule and the mail read it."""
+    mail = {"title": title, "risk": f"{risk_score:g} (stall)", "where": "web-1:nvme0n1", "since": "now"}
+    mail |= {"fact_1": "8 requests wait", "fact_2": "-", "fact_3": "-", "next_step": "Look.", "url": plan.url}
+    entry = {
+        "Source": source,
+        "DetailType": "Insight",
+        "Detail": json.dumps({"risk_score": risk_score, "mail": mail}),
+        "EventBusName": contract.EVENT_BUS,
+    }
+    reply = call(plan, "events", "put_events", Entries=[entry])
+    assert reply["FailedEntryCount"] == 0
+
+
+def call(plan: Plan, service: str, operation: str, **parameters: Any) -> Any:
+    async def ask() -> Any:
+        async with resources.open_client(service, plan.internal_url("ministack")) as client:
+            return await getattr(client, operation)(**parameters)
+
+    return asyncio.run(ask())
+
+
+def wait_for_mails(plan: Plan, count: int) -> list[str]:
+    """The texts of the mails, once there are `count`."""
+    deadline = time.monotonic() + DELIVERY_DEADLINE_S
+    while len(paths := sorted(plan.mail_dir.glob("*.eml"))) < count:
+        assert time.monotonic() < deadline, f"{len(paths)} of {count} mails after {DELIVERY_DEADLINE_S} s"
+        time.sleep(0.02)
+    return [email.message_from_bytes(path.read_bytes(), policy=default).get_content() for path in paths]
+
+
+def test_only_a_risk_of_80_reaches_the_mailbox(aws: Plan) -> None:
+    publish(aws, risk_score=79, title="seventy-nine")
+    publish(aws, risk_score=79.99, title="nearly eighty")
+    publish(aws, risk_score=100, title="somebody else's", source="somebody.else")
+    publish(aws, risk_score=80, title="eighty")
+    publish(aws, risk_score=100, title="the last")
+
+    texts = "\n".join(wait_for_mails(aws, 2))
+
+    assert "eighty" in texts
+    assert "Risk: 80 (stall) of 100" in texts
+    assert "the last" in texts
+    assert "nine" not in texts
+    assert "nearly" not in texts
+    assert "somebody" not in texts
+
+
+def test_resources_can_be_created_again_over_what_is_there(aws: Plan) -> None:
+    mail_url = f"{aws.internal_url('mailbox')}/sns"
+
+    asyncio.run(resources.create_resources(aws.internal_url("ministack"), mail_url=mail_url))
+
+    publish(aws, risk_score=90, title="once")
+    assert len(wait_for_mails(aws, 1)) == 1
+    topic = resources.arn("sns", contract.ALERT_TOPIC)
+    subscriptions = call(aws, "sns", "list_subscriptions_by_topic", TopicArn=topic)["Subscriptions"]
+    assert [subscription["Endpoint"] for subscription in subscriptions] == [mail_url]
+
+
+def test_the_resources_are_those_of_the_contract(aws: Plan) -> None:
+    table = call(aws, "dynamodb", "describe_table", TableName=contract.TABLE_NAME)["Table"]
+    ttl = call(aws, "dynamodb", "describe_time_to_live", TableName=contract.TABLE_NAME)["TimeToLiveDescription"]
+    url = call(aws, "sqs", "get_queue_url", QueueName=contract.SCORING_QUEUE)["QueueUrl"]
+    queue = call(aws, "sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    targets = call(aws, "events", "list_targets_by_rule", Rule=contract.EVENT_RULE, EventBusName=contract.EVENT_BUS)[
+        "Targets"
+    ]
+
+    assert {index["IndexName"] for index in table["GlobalSecondaryIndexes"]} == {"EntityTypeIndex", "StreamIndex"}
+    assert table["StreamSpecification"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+    assert queue["VisibilityTimeout"] == "60"
+    assert json.loads(queue["RedrivePolicy"])["deadLetterTargetArn"].endswith("iops-dashboard-scoring-dead-letters")
+    assert targets[0]["DeadLetterConfig"]["Arn"].endswith("iops-dashboard-rule-dead-letters")
+
+
+def test_state_survives_a_graceful_stop_and_the_mail_still_comes(program: Path, plan: Plan) -> None:
+    item = {"entity_id": {"S": "web-1:nvme0n1"}, "entity_type": {"S": "stream"}, "data": {"B": b"\x00\xff"}}
+    with Supervisor(plan.log_dir) as supervisor:
+        start_aws(supervisor, program, plan)
+        call(plan, "dynamodb", "put_item", TableName=contract.TABLE_NAME, Item=item)
+
+    moved = make_plan(plan.state_dir, 0)  # the next run has other ports
+    with Supervisor(moved.log_dir) as supervisor:
+        start_aws(supervisor, program, moved)
+        key = {name: item[name] for name in ("entity_id", "entity_type")}
+        found = call(moved, "dynamodb", "get_item", TableName=contract.TABLE_NAME, Key=key)["Item"]
+        url = call(moved, "sqs", "get_queue_url", QueueName=contract.SCORING_QUEUE)["QueueUrl"]
+        call(moved, "sqs", "send_message", QueueUrl=url, MessageBody="{}")
+        publish(moved, risk_score=95, title="after the restart")
+        texts = wait_for_mails(moved, 1)
+
+    assert found == item
+    assert "after the restart" in texts[0]
