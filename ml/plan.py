@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from ml.device import GP3, HDD, NVME, DeviceClass
 from ml.fault import Benign, BenignKind, Fault, FaultKind
-from ml.simulate import Fleet, Stream
+from ml.simulate import Stream
 
 # Ten in this order: 3 fail_slow, 2 iops_cap, 2 stall, 2 io_errors, 1 tail_latency.
 FAULT_ORDER: Final = (
@@ -43,13 +43,14 @@ class Plan:
     benign: Mapping[str, Benign]
 
 
-def plan_events(fleet: Fleet, *, faults: int, begins_at: datetime, spread_s: float) -> Plan:
+def plan_events(streams: Sequence[Stream], *, seed: int, faults: int, begins_at: datetime, spread_s: float) -> Plan:
     """At most one fault a host, beginning one after the other over `spread_s`, and three benign events elsewhere.
 
-    A fleet with fewer hosts than `faults` gets fewer; benign events come after the faults' hosts are chosen.
+    Fewer hosts than `faults` get fewer; benign events come after the faults' hosts are chosen.
     """
-    rng = random.Random(f"{fleet.seed}/plan")
-    chosen = _choose_streams(fleet, _kinds(min(faults, fleet.hosts)), rng)
+    rng = random.Random(f"{seed}/plan")
+    hosts = {stream.peer_group for stream in streams}
+    chosen = _choose_streams(streams, _kinds(min(faults, len(hosts))), rng)
     delay_s = spread_s / max(1, len(chosen) - 1)
     planned = {
         stream.stream_id: Fault(
@@ -57,11 +58,11 @@ def plan_events(fleet: Fleet, *, faults: int, begins_at: datetime, spread_s: flo
         )
         for index, (stream, kind) in enumerate(sorted(chosen, key=lambda pair: pair[0].stream_id))
     }
-    busy = [stream for stream in fleet.streams if stream.stream_id not in planned and not stream.is_quiet]
-    hosts = rng.sample(busy, min(len(BenignKind), len(busy)))
+    busy = [stream for stream in streams if stream.stream_id not in planned and not stream.is_quiet]
+    chosen_benign = rng.sample(busy, min(len(BenignKind), len(busy)))
     benign = {
         stream.stream_id: Benign(kind=kind, begins_at=begins_at)
-        for stream, kind in zip(hosts, BenignKind, strict=False)
+        for stream, kind in zip(chosen_benign, BenignKind, strict=False)
     }
     return Plan(planned, benign)
 
@@ -72,13 +73,15 @@ def _kinds(count: int) -> list[FaultKind]:
     return sorted(kinds, key=lambda kind: len(SUITABLE[kind]))
 
 
-def _choose_streams(fleet: Fleet, kinds: list[FaultKind], rng: random.Random) -> list[tuple[Stream, FaultKind]]:
-    free = {stream.peer_group for stream in fleet.streams}
+def _choose_streams(
+    streams: Sequence[Stream], kinds: list[FaultKind], rng: random.Random
+) -> list[tuple[Stream, FaultKind]]:
+    free = {stream.peer_group for stream in streams}
     chosen: list[tuple[Stream, FaultKind]] = []
     for kind in kinds:
         fitting = [
             stream
-            for stream in fleet.streams
+            for stream in streams
             if stream.peer_group in free and stream.device in SUITABLE[kind] and not stream.is_quiet
         ]
         if fitting:

@@ -160,7 +160,7 @@ def test_a_burst_of_demand_leaves_latency_alone() -> None:
 
 
 def test_the_usual_plan_has_ten_faults_on_ten_hosts_and_three_benign_events() -> None:
-    plan = plan_events(FLEET, faults=10, begins_at=NOW, spread_s=20)
+    plan = plan_events(FLEET.streams, seed=7, faults=10, begins_at=NOW, spread_s=20)
 
     assert Counter(fault.kind.value for fault in plan.faults.values()) == {
         "fail_slow": 3,
@@ -177,6 +177,6 @@ def test_the_usual_plan_has_ten_faults_on_ten_hosts_and_three_benign_events() ->
 
 @pytest.mark.parametrize("hosts", [1, 2, 3])
 def test_a_small_fleet_has_a_fault_on_every_host(hosts: int) -> None:
-    plan = plan_events(Fleet(hosts=hosts, disks_per_host=3), faults=10, begins_at=NOW, spread_s=20)
+    plan = plan_events(Fleet(hosts=hosts, disks_per_host=3).streams, seed=7, faults=10, begins_at=NOW, spread_s=20)
 
     assert len(plan.faults) == hosts

@@ -1,0 +1,148 @@
+"""The `iops` command: what can be said on the command line, and nothing else.
+
+Each command imports what it needs itself, so that `iops --help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.outcome import CommandFailed, Outcome
+from iops.contract import BATCH_SAMPLES_LIMIT
+
+EPILOG = (
+    "Exit codes: 0 done; 1 failed, or nothing was found; 2 wrong usage; 3 the server does not answer. "
+    "IOPS_URL sets --url. With --json standard output is one JSON document and nothing else."
+)
+
+app = typer.Typer(
+    help="Know which disk is about to hurt you, why, and what to do.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[str, typer.Option("--url", envvar="IOPS_URL", help="Where the dashboard answers.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
+LOCAL_URL = "http://127.0.0.1:8080"
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it answers, on 127.0.0.1 only.")] = 8080,
+    state_dir: Annotated[Path, typer.Option(help="What it keeps: the table, mails, logs.")] = Path(".local"),
+    no_agent: Annotated[bool, typer.Option("--no-agent", help="Do not watch this machine's own disks.")] = False,
+) -> None:
+    """Run the whole product on this machine until Ctrl-C."""
+    from local.up import UpOptions
+    from local.up import up as run_up
+
+    raise typer.Exit(run_up(UpOptions(state_dir=state_dir, port=port, agent=not no_agent)))
+
+
+@app.command()
+def agent(
+    url: Url = LOCAL_URL,
+    interval: Annotated[float | None, typer.Option(help="Seconds between two readings. Default 2.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=BATCH_SAMPLES_LIMIT, help="Samples a request. Default 30.")
+    ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Only this device; may be repeated. Default: every whole disk.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The streams' name before the colon. Default: this host's.")] = None,
+    peer_group: Annotated[str | None, typer.Option(help="Streams that should behave alike. Default: the host.")] = None,
+    provisioned_iops: Annotated[float | None, typer.Option(help="What each of these volumes may do.")] = None,
+    spool: Annotated[Path | None, typer.Option(help="Directory for what waits while the server is away.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Append batches to this file instead of sending them.")] = None,
+) -> None:
+    """Read this machine's disks and send what they do, until Ctrl-C or SIGTERM."""
+    from cli.agent import run_agent
+
+    given = {
+        "url": url,
+        "interval_s": interval,
+        "batch_samples": batch,
+        "devices": tuple(device) if device else None,
+        "host": host,
+        "peer_group": peer_group,
+        "provisioned_iops": provisioned_iops,
+        "spool_dir": spool,
+        "out": out,
+    }
+    _end(lambda: run_agent({name: value for name, value in given.items() if value is not None}))
+
+
+@app.command()
+def demo(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    streams: Annotated[int, typer.Option(min=1, max=1_200, help="Simulated streams, six a host.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same fleet and the same faults.")] = 7,
+    duration: Annotated[float, typer.Option(min=2, max=86_400, help="Seconds to stay live.")] = 180,
+    faults: Annotated[int, typer.Option(min=0, max=200, help="Faults, at most one a host.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Send SIMULATED streams with faults, and watch what is found.
+
+    Everything it sends is made up and labelled source=simulated: a day of the past first, then the present. It exits
+    with 0 when at least one fault was told.
+    """
+    from cli.demo import DemoOptions, Surroundings, run_demo
+
+    options = DemoOptions(url=url, streams=streams, seed=seed, duration_s=duration, faults=faults, as_json=as_json)
+    _end(lambda: run_demo(options, Surroundings(transport=ctx.obj)))
+
+
+@app.command()
+def streams(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 200, as_json: Json = False) -> None:
+    """The streams, the worst first."""
+    from cli.lists import show_streams
+
+    _ask(lambda: show_streams(url, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+@app.command()
+def insights(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 20, as_json: Json = False) -> None:
+    """The newest insights."""
+    from cli.lists import show_insights
+
+    _ask(lambda: show_insights(url, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+@app.command()
+def alerts(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    state: Annotated[Literal["firing", "resolved"] | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """The alerts that people were told."""
+    from cli.lists import show_alerts
+
+    _ask(lambda: show_alerts(url, state=state, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+def _ask(question: Callable[[], Coroutine[None, None, Outcome]]) -> None:
+    _end(lambda: asyncio.run(question()))
+
+
+def _end(command: Callable[[], Outcome]) -> None:
+    """Run a command to its exit code; an expected failure is one line on standard error."""
+    try:
+        outcome = command()
+    except CommandFailed as failure:
+        from cli.screen import complain
+
+        complain(str(failure))
+        outcome = failure.outcome
+    raise typer.Exit(int(outcome))

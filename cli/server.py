@@ -1,0 +1,148 @@
+"""What the server answers to a question, or why it did not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+import httpx
+
+from cli.outcome import CommandFailed, Misused, Refused, Unreachable
+
+Row: TypeAlias = dict[str, object]
+
+TIMEOUT: Final = httpx.Timeout(15.0, connect=3.0)  # seconds; a busy laptop may take a while to list
+PAGE_LIMIT: Final = 100  # items the server gives at once
+RETRY_AFTER_S: Final = 2.0  # when a busy server does not say
+RETRY_AFTER_LEAST_S: Final = 0.5
+RETRY_AFTER_MOST_S: Final = 30.0
+BUSY: Final = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+PATIENCE_S: Final = 60.0  # waiting altogether for a server that is busy or away, per request
+
+# A proxy from the environment is for the outside; this machine itself is never behind it.
+DIRECT: Final[dict[str, httpx.AsyncBaseTransport | None]] = {"all://127.0.0.1": None, "all://localhost": None}
+
+Transport: TypeAlias = httpx.AsyncBaseTransport
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+class Server:
+    """A connection to the product behind its one address."""
+
+    def __init__(self, url: str, *, transport: Transport | None = None, sleep: Sleep = asyncio.sleep) -> None:
+        self._url = _checked_url(url)
+        self._sleep = sleep
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, transport=transport, mounts=DIRECT)
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def read(self, path: str) -> Row | None:
+        """One thing; None when there is no such thing."""
+        response = await self._request("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return _row(response)
+
+    async def read_items(self, path: str, *, limit: int, **params: str) -> list[Row]:
+        """The first `limit` items of a list, over as many pages as that takes."""
+        items: list[Row] = []
+        cursor: str | None = None
+        while len(items) < limit:
+            query = {**params, "limit": str(min(PAGE_LIMIT, limit - len(items)))}
+            response = await self._request("GET", path, params=query | ({"cursor": cursor} if cursor else {}))
+            page = _row(response)
+            found, after = page.get("items"), page.get("cursor")
+            if not isinstance(found, list):
+                raise Refused(f"{path} answered something that is no list")
+            items += [item for item in found if isinstance(item, dict)]
+            if not isinstance(after, str) or after == cursor or not found:
+                break
+            cursor = after
+        return items[:limit]
+
+    async def post_gzip(self, path: str, body: bytes) -> None:
+        """A packed body, sent again while the server is busy or away; a batch sent twice is stored once."""
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        waited_s = 0.0
+        while True:
+            try:
+                response = await self._request("POST", path, content=body, headers=headers)
+                if response.status_code not in BUSY:
+                    _row(response)
+                    return
+                delay_s = retry_delay_s(response.headers.get("Retry-After"))
+                failure: CommandFailed = Refused(f"{path} is busy: {_detail(response)}")
+            except Unreachable as error:
+                delay_s, failure = RETRY_AFTER_S, error
+            if waited_s + delay_s > PATIENCE_S:
+                raise failure
+            await self._sleep(delay_s)
+            waited_s += delay_s
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            return await self._client.request(method, path, params=params, content=content, headers=headers)
+        except httpx.RequestError as error:
+            reason = str(error) or type(error).__name__
+            raise Unreachable(f"{self._url} does not answer ({reason}); is it running? `iops up` starts it") from error
+
+
+def retry_delay_s(header: str | None) -> float:
+    """What a Retry-After header asks for, within reason.
+
+    >>> retry_delay_s("5"), retry_delay_s(None), retry_delay_s("86400"), retry_delay_s("tomorrow")
+    (5.0, 2.0, 30.0, 2.0)
+    """
+    if header is None or not header.isascii() or not header.isdigit():
+        return RETRY_AFTER_S
+    return max(RETRY_AFTER_LEAST_S, min(float(header), RETRY_AFTER_MOST_S))
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise Misused(f"--url {url} is no URL: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise Misused(f"--url {url} must be like http://127.0.0.1:8080")
+    return url
+
+
+def _row(response: httpx.Response) -> Row:
+    if not response.is_success:
+        raise Refused(_detail(response))
+    body = _json(response)
+    if not isinstance(body, dict):
+        raise Refused(f"{response.url.path} answered something that is no JSON object")
+    return body
+
+
+def _detail(response: httpx.Response) -> str:
+    body = _json(response)
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return detail if isinstance(detail, str) and detail else f"{response.url.path} answered {response.status_code}"
+
+
+def _json(response: httpx.Response) -> object:
+    try:
+        body: object = response.json()
+    except ValueError:
+        return None
+    return body
