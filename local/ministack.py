@@ -29,7 +29,7 @@ def install(venv_dir: Path, requirements: Path = REQUIREMENTS, *, say: Callable[
     """
     program = venv_dir / "bin" / "ministack"
     stamp_path = venv_dir / "installed-from"
-    stamp = _stamp(requirements)
+    stamp = f"{_digest(requirements)} {platform.python_version()} {venv_dir}"  # an environment cannot be moved
     if program.exists() and stamp_path.exists() and stamp_path.read_text() == stamp:
         return program
     say("installing ministack, the stand-in for AWS (once, about 20 s)")
@@ -63,12 +63,12 @@ def describe(program: Path, *, port: int, state_dir: Path, environment: Mapping[
     )
 
 
-def _stamp(requirements: Path) -> str:
+def _digest(requirements: Path) -> str:
     try:
         content = requirements.read_bytes()
     except FileNotFoundError as error:
         raise InstallFailed(f"{requirements} is missing; run `up` from a clone of the repository") from error
-    return f"{hashlib.sha256(content).hexdigest()} {platform.python_version()}"
+    return hashlib.sha256(content).hexdigest()
 
 
 def _run(*command: str) -> None:

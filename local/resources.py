@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import os
 from contextlib import suppress
 from typing import Any, Final
 
-import aioboto3
 from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
 from iops import contract, events
@@ -16,6 +17,12 @@ REGION: Final = "us-east-1"
 ACCOUNT_ID: Final = "000000000000"  # ministack's
 ACCESS_KEY: Final = "local"  # for the id and for the secret; the stand-in believes anything
 TARGET_ID: Final = "alert-topic"
+# This shell's AWS profile and files, which may be of a real account, or name a profile that is not there.
+IGNORED_VARIABLES: Final = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 CALL_TIMEOUT_S: Final = 5.0
 CONFIRMATION_TIMEOUT_S: Final = 10.0
 
@@ -54,8 +61,14 @@ def open_client(service: str, endpoint_url: str) -> Any:
     config = AioConfig(
         connect_timeout=CALL_TIMEOUT_S, read_timeout=CALL_TIMEOUT_S, retries={"total_max_attempts": 1}, proxies={}
     )
-    session = aioboto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key=ACCESS_KEY, region_name=REGION)
-    return session.client(service, endpoint_url=endpoint_url, config=config)
+    return AioSession(IGNORED_VARIABLES).create_client(
+        service,
+        region_name=REGION,
+        endpoint_url=endpoint_url,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=ACCESS_KEY,
+        config=config,
+    )
 
 
 async def create_table(dynamodb: Any, *, has_stream: bool = True) -> None:

@@ -110,6 +110,7 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
 
 
 def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
+    _facts_path(plan).unlink(missing_ok=True)  # a run that was killed left it
     supervisor = Supervisor(plan.log_dir)
     with _stopping_by_signal(supervisor), supervisor:
         for child in _children(plan, program, has_agent=has_agent):
@@ -194,7 +195,7 @@ def _stopping_by_signal(supervisor: Supervisor) -> Iterator[None]:
 @contextmanager
 def _announced(plan: Plan, pids: Mapping[str, int]) -> Iterator[None]:
     """`up.json` for other programs: it exists while everything is ready."""
-    path = plan.state_dir / "up.json"
+    path = _facts_path(plan)
     facts = {
         "url": plan.url,
         "aws_endpoint_url": plan.internal_url("ministack"),
@@ -210,6 +211,10 @@ def _announced(plan: Plan, pids: Mapping[str, int]) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _facts_path(plan: Plan) -> Path:
+    return plan.state_dir / "up.json"
 
 
 def _bind(held: ExitStack, port: int) -> int:

@@ -2,7 +2,9 @@
 
 import asyncio
 import email
+import fcntl
 import json
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from iops import contract
 from local import ministack, resources
 from local.errors import InstallFailed
 from local.supervisor import Child, Supervisor
-from local.up import MINISTACK_VENV, Plan, children_environment, make_plan
+from local.up import MINISTACK_VENV, Plan, UpOptions, children_environment, make_plan, up
 
 DELIVERY_DEADLINE_S = 10
 
@@ -149,3 +151,60 @@ def test_state_survives_a_graceful_stop_and_the_mail_still_comes(program: Path, 
 
     assert found == item
     assert "after the restart" in texts[0]
+
+
+def test_a_second_up_says_who_holds_the_state_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "up.lock").open("w") as lock:
+        lock.write("4711")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code = up(UpOptions(state_dir=tmp_path, port=0))
+
+    assert code == 1
+    assert f"process 4711 already runs on {tmp_path}" in capsys.readouterr().err
+
+
+def test_a_taken_port_says_how_to_choose_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = up(UpOptions(state_dir=tmp_path, port=port))
+
+    assert code == 1
+    assert f"127.0.0.1:{port} cannot be used" in (said := capsys.readouterr().err)
+    assert "--port" in said
+
+
+def test_an_installation_that_fails_names_the_registry(tmp_path: Path) -> None:
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(f"ministack @ file://{tmp_path}/missing.whl --hash=sha256:{'0' * 64}\n")
+
+    with pytest.raises(InstallFailed, match="does the package registry answer"):
+        ministack.install(tmp_path / "venv", requirements, say=print)
+
+
+def test_nothing_of_the_shell_leads_the_programs_to_a_real_account(plan: Plan) -> None:
+    shell = {
+        "AWS_PROFILE": "prod",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_ENDPOINT_URL": "https://example.com",
+        "PATH": "/bin",
+    }
+
+    environment = children_environment(plan, shell)
+
+    assert {name: value for name, value in environment.items() if name.startswith("AWS_")} == {
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    assert environment["IOPS_AWS_ENDPOINT_URL"] == plan.internal_url("ministack")
+    assert environment["PATH"] == "/bin"
+
+
+def test_a_profile_of_the_shell_does_not_stop_the_resources(aws: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "not-there")
+
+    asyncio.run(resources.create_resources(aws.internal_url("ministack"), mail_url=None))
