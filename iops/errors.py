@@ -2,10 +2,13 @@
 
 IopsError                  500 internal
 ├── MalformedBody          400 malformed_body      not JSON, not gzip, ends early
+├── InvalidCursor          400 invalid_cursor
+├── InvalidQuery           400 invalid_query
 ├── NotFound               404 not_found
 ├── SlowBody               408 slow_body           the body stopped half-way
 ├── Conflict               409 conflict            somebody else was faster
 ├── BodyTooLarge           413 body_too_large
+├── UnknownEncoding        415 unknown_encoding    neither plain nor gzip
 ├── InvalidInput           422 invalid_input       names each field and its index
 ├── Unavailable            503                     come again after `retry_after_s`
 │   ├── TableUnavailable       table_unavailable
@@ -36,6 +39,18 @@ class MalformedBody(IopsError):
     title = "The body cannot be read"
 
 
+class InvalidCursor(IopsError):
+    status = 400
+    code = "invalid_cursor"
+    title = "The list cannot go on from there"
+
+
+class InvalidQuery(IopsError):
+    status = 400
+    code = "invalid_query"
+    title = "The request's parameters cannot be used"
+
+
 class NotFound(IopsError):
     status = 404
     code = "not_found"
@@ -60,6 +75,12 @@ class BodyTooLarge(IopsError):
     status = 413
     code = "body_too_large"
     title = "The body is too large"
+
+
+class UnknownEncoding(IopsError):
+    status = 415
+    code = "unknown_encoding"
+    title = "The body's encoding is unknown"
 
 
 @dataclass(frozen=True, slots=True)

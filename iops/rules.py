@@ -35,7 +35,7 @@ UNPROVEN_CAP: Final = 79.0  # what did not last, or nobody can feel, wakes nobod
 BENIGN_CAP: Final = 55.0  # what demand explains is not even an insight
 FACT_UNITS: Final = {"await_ms": "ms", "iops": "IO/s", "queue_depth": "requests"}
 # How much slower than usual, and what that is worth; straight lines between, on the logarithm of the ratio.
-RISK_BY_RATIO: Final = ((1.0, 0.0), (2.0, 45.0), (3.0, 65.0), (4.0, 80.0), (8.0, 90.0), (20.0, 98.0))
+RISK_BY_RATIO: Final = ((1.3, 0.0), (2.0, 45.0), (3.0, 65.0), (4.0, 80.0), (8.0, 90.0), (20.0, 98.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def judge_group(subjects: Mapping[str, Subject]) -> dict[str, Finding]:
 def risk_of_ratio(ratio: float) -> float:
     """The risk of being `ratio` times slower than usual.
 
-    >>> [round(risk_of_ratio(ratio)) for ratio in (0.5, 1, 2, 3, 4, 8, 20, 500)]
+    >>> [round(risk_of_ratio(ratio)) for ratio in (0.5, 1.3, 2, 3, 4, 8, 20, 500)]
     [0, 0, 45, 65, 80, 90, 98, 98]
     """
     for (below, low), (above, high) in pairwise(RISK_BY_RATIO):
@@ -241,6 +241,8 @@ def _cap(view: _View, *, is_explained: bool, has_lasted: bool) -> float:
     """How far slowness alone may go."""
     recent, usual = view.recent, view.usual
     if recent is None or recent.await_ms is None or usual is None or usual.await_ms is None:
+        return 0.0
+    if recent.await_ms <= usual.await_ms.p90:
         return 0.0
     if is_explained or recent.await_ms <= usual.await_ms.p99:
         return BENIGN_CAP

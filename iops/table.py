@@ -14,21 +14,22 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from iops import contract
+from iops import contract, items
 from iops.aws import naming_failures, open_client
 from iops.errors import TableUnavailable
+from iops.items import Item
 from iops.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
 WRITE_LIMIT: Final = 25  # items, DynamoDB's limit for BatchWriteItem
+LIST_PAGES_LIMIT: Final = 20  # reads for one page of a filtered list
 READ_ATTEMPTS: Final = 4
 READ_DEADLINE_S: Final = 5.0
 RESEND_FIRST_WAIT_S: Final = 0.05
 RESEND_LONGEST_WAIT_S: Final = 1.0
 
-Item = dict[str, Any]  # in DynamoDB's own notation: {"entity_id": {"S": "web-1:nvme0n1"}, ...}
 Result = TypeVar("Result")
 
 
@@ -118,6 +119,24 @@ class Table:
             items += page
             if start is None:
                 return items
+
+    async def list_page(
+        self, entity_type: str, *, limit: int, cursor: str | None, where: tuple[str, Item] | None = None
+    ) -> tuple[list[Item], str | None]:
+        """Up to `limit` rows of one kind, newest first, that satisfy `where`; and the cursor of the next page.
+
+        Raises InvalidCursor. Reads a bounded number of pages, so a rare match may leave the page short but the cursor
+        goes on.
+        """
+        found: list[Item] = []
+        start = items.cursor_to_start(cursor, entity_type)
+        for _ in range(LIST_PAGES_LIMIT):
+            request = items.list_query(entity_type, limit=limit - len(found), start=start)
+            page, start = await self.query_page(items.only_where(request, *where) if where else request)
+            found += page
+            if start is None or len(found) >= limit:
+                break
+        return found, items.start_to_cursor(start)
 
     async def check(self) -> None:
         """Raises TableUnavailable unless the table answers and is active."""

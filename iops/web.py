@@ -1,10 +1,11 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
+import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import structlog
@@ -13,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iops.errors import InvalidInput, IopsError, Unavailable
@@ -22,6 +24,7 @@ log = structlog.get_logger()
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 QUIET_ROUTES: Final = ("/health/live", "/health/ready", "/internal/metrics")  # asked every few seconds
+CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
 PROBLEM_TYPE: Final = "application/problem+json"
 SECURITY_HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 
@@ -87,6 +90,27 @@ def create_service(
     return app
 
 
+@asynccontextmanager
+async def running(health: Health, **loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs loops beside the requests and cancels them at the end; one that ends by itself makes the service unready."""
+    tasks = {name: asyncio.create_task(loop, name=name) for name, loop in loops.items()}
+
+    async def check() -> None:
+        ended = [name for name, task in tasks.items() if task.done()]
+        if ended:
+            raise Unavailable(f"ended: {', '.join(ended)}")
+
+    health.checks["loops"] = check
+    try:
+        yield
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        for name, ending in zip(tasks, await asyncio.gather(*tasks.values(), return_exceptions=True), strict=True):
+            if isinstance(ending, Exception):
+                log.error("loop_failed", loop=name, exc_info=ending)
+
+
 def problem_response(error: IopsError) -> Response:
     """An expected failure as the sender sees it."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
@@ -98,7 +122,7 @@ def problem_response(error: IopsError) -> Response:
 
 
 class RequestLine:
-    """Outermost: gives each request an id, measures it, logs one line, and turns what nobody expected into a bare 500."""
+    """Outermost: gives each request an id, measures it, logs one line, turns what nobody expected into a bare 500."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -126,7 +150,9 @@ class RequestLine:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_marked)
-            except Exception:  # the last one to see it  # noqa: BLE001
+            except ClientDisconnect:
+                status = CLIENT_CLOSED_REQUEST
+            except Exception:  # the last one to see it
                 log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
                 if status == 0:
                     await _bare_500()(scope, receive, send_marked)

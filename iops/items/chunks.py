@@ -1,0 +1,70 @@
+"""Chunk rows: samples of one stream, at most one hour of the clock each."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from iops import chunk, contract
+from iops.errors import DamagedChunk
+from iops.items.rows import Item, key_of, number
+from iops.telemetry import Window
+
+HOUR_MS: Final = 3_600_000
+CHUNK_PREFIX: Final = "chunk#"
+LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
+
+
+def chunk_items(stream_id: str, window: Window) -> list[Item]:
+    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it."""
+    return [_chunk_item(stream_id, part) for part in _hours_of(window)]
+
+
+def item_to_window(item: Item) -> Window:
+    """Raises DamagedChunk, naming the key, where the row cannot be read."""
+    key = f"{item[contract.PARTITION_KEY]['S']} {item[contract.SORT_KEY]['S']}"
+    if "data" not in item:
+        raise DamagedChunk(key, "has no data")
+    return chunk.decode(item["data"]["B"], key=key)
+
+
+def chunks_query(stream_id: str, *, from_ms: int, to_ms: int, is_consistent: bool = False) -> Item:
+    """Every chunk that may hold a sample in `from_ms` to `to_ms`, both included; oldest first."""
+    first_hour_ms = from_ms // HOUR_MS * HOUR_MS
+    return {
+        "KeyConditionExpression": "entity_id = :id AND entity_type BETWEEN :from AND :to",
+        "ExpressionAttributeValues": {
+            ":id": {"S": stream_id},
+            ":from": {"S": f"{CHUNK_PREFIX}{first_hour_ms:013d}"},
+            ":to": {"S": f"{CHUNK_PREFIX}{to_ms:013d}~"},
+        },
+        "ConsistentRead": is_consistent,
+    }
+
+
+def newer_chunks_query(stream_id: str, *, from_ms: int) -> Item:
+    """Every chunk whose first sample lies at `from_ms` or later, strongly consistent; oldest first."""
+    query = chunks_query(stream_id, from_ms=0, to_ms=LAST_INSTANT_MS, is_consistent=True)
+    query["ExpressionAttributeValues"][":from"] = {"S": f"{CHUNK_PREFIX}{from_ms:013d}"}
+    return query
+
+
+def newest_chunk_query(stream_id: str) -> Item:
+    """The chunk that begins last; half a read unit."""
+    query = chunks_query(stream_id, from_ms=0, to_ms=LAST_INSTANT_MS)
+    return query | {"ScanIndexForward": False, "Limit": 1}
+
+
+def _chunk_item(stream_id: str, window: Window) -> Item:
+    content = chunk.columns_of(window)
+    key = f"{CHUNK_PREFIX}{window.at_ms[0]:013d}#{chunk.content_digest(content)}"
+    return key_of(stream_id, key) | {
+        "data": {"B": chunk.pack(content)},
+        contract.TTL_ATTRIBUTE: number(window.at_ms[-1] // 1000 + contract.CHUNK_TTL_S),
+    }
+
+
+def _hours_of(window: Window) -> Iterator[Window]:
+    start = 0
+    for index in range(1, len(window) + 1):
+        if index == len(window) or window.at_ms[index] // HOUR_MS != window.at_ms[start] // HOUR_MS:
+            yield window.cut(start, index)
+            start = index

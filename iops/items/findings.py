@@ -1,0 +1,101 @@
+"""Rows of what was found out: baselines, insights, their outbox, alerts."""
+
+import json
+from dataclasses import asdict
+
+from iops import contract
+from iops.baseline import Baseline, Usual
+from iops.clock import to_epoch_ms
+from iops.insight import Alert, Insight
+from iops.items.rows import Item, key_of, number
+
+
+def baseline_item(stream_id: str, baseline: Baseline) -> Item:
+    """The row of a stream's baseline."""
+    return key_of(stream_id, "baseline") | {"doc": {"S": json.dumps(asdict(baseline), allow_nan=False)}}
+
+
+def item_to_baseline(item: Item) -> Baseline:
+    """A `baseline` row."""
+    document: Item = json.loads(item["doc"]["S"])
+    fields: Item = {name: Usual(**value) if isinstance(value, dict) else value for name, value in document.items()}
+    return Baseline(**fields)
+
+
+def insight_item(insight: Insight) -> Item:
+    """The row of an insight, which lists it by time and by stream."""
+    created_ms = to_epoch_ms(insight.created_at)
+    return key_of(f"insight#{insight.insight_id}", "insight") | {
+        contract.TIME_KEY: number(created_ms),
+        contract.STREAM_KEY: {"S": insight.stream_id},
+        "risk_score": number(insight.risk_score),
+        contract.TTL_ATTRIBUTE: number(created_ms // 1000 + contract.INSIGHT_TTL_S),
+        "doc": {"S": insight.model_dump_json()},
+    }
+
+
+def item_to_insight(item: Item) -> Insight:
+    """An `insight` row, or an `outbox` row, which carries the same document."""
+    return Insight.model_validate_json(item["doc"]["S"])
+
+
+def outbox_item(insight: Insight) -> Item:
+    """What asks alerts to deal with an insight; written in the same transaction as the insight."""
+    return key_of(f"insight#{insight.insight_id}", "outbox") | {
+        contract.TIME_KEY: number(to_epoch_ms(insight.created_at)),
+        "stream": {"S": insight.stream_id},  # not `stream_id`, which would put the row in the other index too
+        "doc": {"S": insight.model_dump_json()},
+    }
+
+
+def claim_update(outbox_key: Item, *, owner: str, now_ms: int, lease_ms: int) -> Item:
+    """Takes an outbox row for `lease_ms`; holds only if the row is still there and nobody else's lease is running."""
+    return {
+        "Key": outbox_key,
+        "UpdateExpression": "SET lease_owner = :owner, lease_until = :until",
+        "ConditionExpression": (
+            "attribute_exists(doc) AND"
+            " (attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner)"
+        ),
+        "ExpressionAttributeValues": {
+            ":owner": {"S": owner},
+            ":until": number(now_ms + lease_ms),
+            ":now": number(now_ms),
+        },
+    }
+
+
+def alert_put(alert: Alert) -> Item:
+    """Stores an alert; holds only if its last version is still the one before."""
+    item = key_of(f"alert#{alert.alert_id}", "alert") | {
+        contract.TIME_KEY: number(to_epoch_ms(alert.updated_at)),
+        contract.STREAM_KEY: {"S": alert.stream_id},
+        "state": {"S": alert.state},
+        "version": number(alert.version),
+        "doc": {"S": alert.model_dump_json()},
+    }
+    if alert.resolved_at is not None:
+        item[contract.TTL_ATTRIBUTE] = number(to_epoch_ms(alert.resolved_at) // 1000 + contract.ALERT_TTL_S)
+    if alert.version == 1:
+        return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
+    return {
+        "Item": item,
+        "ConditionExpression": "version = :before",
+        "ExpressionAttributeValues": {":before": number(alert.version - 1)},
+    }
+
+
+def item_to_alert(item: Item) -> Alert:
+    """An `alert` row."""
+    return Alert.model_validate_json(item["doc"]["S"])
+
+
+def alerts_of_stream_query(stream_id: str) -> Item:
+    """The alerts of one stream, newest first, through the index."""
+    return {
+        "IndexName": contract.STREAM_INDEX,
+        "KeyConditionExpression": "stream_id = :id",
+        "FilterExpression": "entity_type = :type",
+        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": "alert"}},
+        "ScanIndexForward": False,
+    }

@@ -1,0 +1,150 @@
+"""Stream rows, and the rows that make a stream a member of its peer group."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from iops import contract
+from iops.clock import from_epoch_ms, to_epoch_ms
+from iops.insight import Finding, Insight, PredictionType
+from iops.items.rows import Item, float_or_none, key_of, number
+from iops.telemetry import Batch
+
+MEMBER_PREFIX: Final = "member#"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What the table knows of a stream beside its samples."""
+
+    stream_id: str
+    peer_group: str
+    labels: Mapping[str, str]
+    provisioned_iops: float | None
+    first_seen_at: datetime
+    risk_score: float | None = None  # None: not scored yet
+    prediction_type: PredictionType | None = None
+    scored_at: datetime | None = None
+    is_warming_up: bool = True
+    insight_id: str | None = None  # its newest insight
+    insight_risk_score: float | None = None
+    insight_type: PredictionType | None = None
+    insight_at: datetime | None = None
+    version: int = 0  # of what the scorer wrote; grows by one with each insight
+
+
+def stream_seen_update(batch: Batch, *, first_at_ms: int, now_ms: int) -> Item:
+    """What ingest knows of a stream; keeps what the scorer wrote, and answers with the attributes it replaced."""
+    values = {
+        ":group": {"S": batch.group},
+        ":labels": {"S": json.dumps(batch.labels, sort_keys=True)},
+        ":first": number(first_at_ms),
+        ":now": number(now_ms),
+    }
+    update = "SET peer_group = :group, labels = :labels, first_seen = if_not_exists(first_seen, :first), #ts = :now"
+    if batch.provisioned_iops is None:
+        update += " REMOVE provisioned_iops"
+    else:
+        update += ", provisioned_iops = :limit"
+        values[":limit"] = number(batch.provisioned_iops)
+    return {
+        "Key": key_of(batch.stream_id, "stream"),
+        "UpdateExpression": update,
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": values,
+        "ReturnValues": "ALL_OLD",
+    }
+
+
+def stream_scored_update(stream: Stream, finding: Finding, *, now_ms: int) -> Item:
+    """What the scorer found, where it is not worth an insight."""
+    update = "SET risk_score = :risk, prediction_type = :type, warming_up = :warming, scored = :now, #ts = :now"
+    return {
+        "Key": key_of(stream.stream_id, "stream"),
+        "UpdateExpression": update,
+        "ConditionExpression": "attribute_exists(peer_group)",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": _finding_values(finding, now_ms),
+    }
+
+
+def stream_insight_update(stream: Stream, finding: Finding, insight: Insight) -> Item:
+    """What the scorer found, with the insight it wrote in the same transaction.
+
+    Holds only if nobody wrote an insight of this stream since `stream` was read: of two scorers that saw the same
+    state one succeeds.
+    """
+    request = stream_scored_update(stream, finding, now_ms=to_epoch_ms(insight.created_at))
+    request["UpdateExpression"] += (
+        ", insight_id = :insight, insight_risk_score = :risk, insight_type = :insight_type, insight_at = :now"
+        ", version = :next"
+    )
+    values = request["ExpressionAttributeValues"]
+    values |= {
+        ":insight": {"S": insight.insight_id},
+        ":insight_type": {"S": insight.prediction_type},
+        ":next": number(stream.version + 1),
+    }
+    if stream.version == 0:
+        request["ConditionExpression"] += " AND attribute_not_exists(version)"
+    else:
+        request["ConditionExpression"] += " AND version = :seen"
+        values[":seen"] = number(stream.version)
+    return request
+
+
+def _finding_values(finding: Finding, now_ms: int) -> Item:
+    return {
+        ":risk": number(finding.risk_score),
+        ":type": {"S": finding.prediction_type} if finding.prediction_type else {"NULL": True},
+        ":warming": {"BOOL": finding.warming_up},
+        ":now": number(now_ms),
+    }
+
+
+def item_to_stream(item: Item) -> Stream:
+    """A `stream` row."""
+    return Stream(
+        stream_id=item[contract.PARTITION_KEY]["S"],
+        peer_group=item["peer_group"]["S"],
+        labels=json.loads(item["labels"]["S"]),
+        provisioned_iops=float_or_none(item.get("provisioned_iops")),
+        first_seen_at=from_epoch_ms(float(item["first_seen"]["N"])),
+        risk_score=float_or_none(item.get("risk_score")),
+        prediction_type=_type_or_none(item.get("prediction_type")),
+        scored_at=_instant_or_none(item.get("scored")),
+        is_warming_up=item.get("warming_up", {}).get("BOOL", True),
+        insight_id=item.get("insight_id", {}).get("S"),
+        insight_risk_score=float_or_none(item.get("insight_risk_score")),
+        insight_type=_type_or_none(item.get("insight_type")),
+        insight_at=_instant_or_none(item.get("insight_at")),
+        version=int(item.get("version", {}).get("N", "0")),
+    )
+
+
+def member_item(peer_group: str, stream_id: str) -> Item:
+    """The row that makes a stream a member of its peer group."""
+    return key_of(f"group#{peer_group}", MEMBER_PREFIX + stream_id)
+
+
+def members_query(peer_group: str) -> Item:
+    """The members of a peer group."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": f"group#{peer_group}"}, ":prefix": {"S": MEMBER_PREFIX}},
+    }
+
+
+def item_to_member(item: Item) -> str:
+    """The stream id of a member row."""
+    return str(item[contract.SORT_KEY]["S"])[len(MEMBER_PREFIX) :]
+
+
+def _type_or_none(attribute: Item | None) -> PredictionType | None:
+    return PredictionType(attribute["S"]) if attribute and "S" in attribute else None
+
+
+def _instant_or_none(attribute: Item | None) -> datetime | None:
+    return from_epoch_ms(float(attribute["N"])) if attribute else None

@@ -1,0 +1,46 @@
+"""The ingest service: telemetry in, 202 when the table has it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from iops import clock
+from iops.bus import open_scoring_queue
+from iops.clock import Clock
+from iops.observability import Metrics, configure_logging
+from iops.table import open_table
+from iops.web import Health, create_service, running
+from services.ingest import routes
+from services.ingest.notify import ScoringNotifier
+from services.ingest.register import Registry
+from services.ingest.settings import IngestSettings
+from services.ingest.store import GroupCommit
+
+
+def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -> FastAPI:
+    """The service; `settings` come from the environment where none are given."""
+    configure_logging("ingest")
+    configured = settings or IngestSettings()
+    metrics = Metrics()
+    health = Health()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Outside in: the clients outlive the loops that use them, and by the time the loops end the server has
+        # answered every request, so nothing waits in the queue ahead of the table.
+        async with open_table(configured) as table, open_scoring_queue(configured) as queue:
+            commit = GroupCommit(table, configured, metrics)
+            notifier = ScoringNotifier(queue, metrics)
+            app.state.ingest = routes.Ingest(
+                settings=configured,
+                clock=now,
+                commit=commit,
+                registry=Registry(table, now, limit=configured.known_streams_limit),
+                notifier=notifier,
+            )
+            health.checks["table"] = table.check
+            async with running(health, commit=commit.run(), notifier=notifier.run()):
+                yield
+
+    return create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)

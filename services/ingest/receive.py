@@ -1,0 +1,67 @@
+"""A request's body, whole and unpacked, or a clear refusal; never more memory than the limits say."""
+
+import asyncio
+import zlib
+from typing import Final
+
+from starlette.requests import Request
+
+from iops.contract import BODY_LIMIT_BYTES, UNPACKED_LIMIT_BYTES
+from iops.errors import BodyTooLarge, MalformedBody, SlowBody, UnknownEncoding
+
+DRAIN_LIMIT_BYTES: Final = 8 * BODY_LIMIT_BYTES  # read and dropped, so that a sender gets to read its 413
+GZIP_WINDOW_BITS: Final = 31  # zlib's way to say gzip
+
+
+async def read_body(request: Request, *, timeout_s: float) -> bytes:
+    """The unpacked body.
+
+    Raises SlowBody, BodyTooLarge, UnknownEncoding or MalformedBody; ClientDisconnect where the sender left.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnknownEncoding("send the body plain or with Content-Encoding: gzip")
+    try:
+        async with asyncio.timeout(timeout_s):
+            body = await _read_packed(request)
+    except TimeoutError as error:
+        raise SlowBody(f"the body was not complete after {timeout_s:g} s; nothing of it is stored") from error
+    return unpack_gzip(body) if encoding == "gzip" else body
+
+
+def unpack_gzip(body: bytes) -> bytes:
+    """The content of one gzip member of at most 8 MiB."""
+    unpacker = zlib.decompressobj(GZIP_WINDOW_BITS)
+    try:
+        content = unpacker.decompress(body, UNPACKED_LIMIT_BYTES + 1)
+    except zlib.error as error:
+        raise MalformedBody("the body is not gzip, as its Content-Encoding says") from error
+    if len(content) > UNPACKED_LIMIT_BYTES:
+        raise BodyTooLarge(f"the body unpacks to more than {UNPACKED_LIMIT_BYTES} bytes; send smaller batches")
+    if not unpacker.eof:
+        raise MalformedBody("the gzip body ends early")
+    if unpacker.unused_data:
+        raise MalformedBody("something follows the gzip body")
+    return content
+
+
+async def _read_packed(request: Request) -> bytes:
+    too_large = BodyTooLarge(f"the body is larger than {BODY_LIMIT_BYTES} bytes; send smaller batches")
+    if _declared_length(request) > BODY_LIMIT_BYTES and "expect" in request.headers:
+        raise too_large  # the sender waits for our word before it sends
+    body = bytearray()
+    received = 0
+    async for part in request.stream():
+        received += len(part)
+        if received <= BODY_LIMIT_BYTES:
+            body += part
+        elif received > DRAIN_LIMIT_BYTES:
+            raise too_large
+    if received > BODY_LIMIT_BYTES:
+        raise too_large
+    return bytes(body)
+
+
+def _declared_length(request: Request) -> int:
+    declared = request.headers.get("content-length", "0")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0

@@ -1,0 +1,17 @@
+"""What ingest reads from its environment."""
+
+from pydantic import Field
+
+from iops.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """Time-outs nest: the table's deadline lies within the sender's wait, the wait within a load balancer's 60 s."""
+
+    body_timeout_s: float = Field(default=10, gt=0, description="for the whole body to arrive")
+    store_wait_s: float = Field(default=8, gt=0, description="how long a sender waits for its 202")
+    store_deadline_s: float = Field(default=5, gt=0, description="of one BatchWriteItem with its resends")
+    store_linger_ms: float = Field(default=2, ge=0, description="how long a write waits for company")
+    store_writers: int = Field(default=8, ge=1, le=32, description="BatchWriteItem calls under way at once")
+    waiting_samples_limit: int = Field(default=200_000, ge=60_000, description="samples ahead of the table, then 503")
+    known_streams_limit: int = Field(default=50_000, ge=1, description="streams remembered as registered")

@@ -1,0 +1,40 @@
+"""The insights service: scores what ingest stored, explains what matters, answers what people ask."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from iops import clock
+from iops.bus import open_scoring_queue
+from iops.clock import Clock
+from iops.observability import Metrics, configure_logging
+from iops.table import open_table
+from iops.web import Health, create_service, running
+from services.insights import routes
+from services.insights.score import Scorer
+from services.insights.settings import InsightsSettings
+from services.insights.windows import Windows
+from services.insights.work import ScoringLoop
+
+
+def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now) -> FastAPI:
+    """The service; `settings` come from the environment where none are given."""
+    configure_logging("insights")
+    configured = settings or InsightsSettings()
+    metrics = Metrics()
+    health = Health()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # The clients outlive the loop that uses them.
+        async with open_table(configured) as table, open_scoring_queue(configured) as queue:
+            windows = Windows(table, now, metrics, limit=configured.windows_limit)
+            scorer = Scorer(table, windows, now, metrics)
+            loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
+            app.state.insights = routes.Insights(table=table, clock=now)
+            health.checks["table"] = table.check
+            async with running(health, scoring=loop.run()):
+                yield
+
+    return create_service("insights", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)

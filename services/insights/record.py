@@ -1,0 +1,107 @@
+"""What a finding is worth: an insight, a new risk in the stream's row, or nothing."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from ulid import ULID
+
+from iops import items
+from iops.clock import from_epoch_ms
+from iops.contract import INSIGHT_RISK_SCORE
+from iops.insight import Finding, Insight, PredictionType
+from iops.items import Stream
+from iops.table import Table
+from iops.telemetry import Window
+from services.insights.explain import explain, explain_recovery
+
+JUMP: Final = 10.0  # points of risk that are news
+MOVE: Final = 5.0  # points of risk that are worth the three writes of an index row
+REFRESH: Final = timedelta(hours=1)
+RECOVERY_MIN_AGE: Final = timedelta(seconds=60)  # an insight is not taken back within the minute it was written
+# A slow disk drifts between these two as its peers do; it stays one episode.
+SLOWNESS: Final = frozenset({PredictionType.FAIL_SLOW, PredictionType.PERFORMANCE_DEGRADATION})
+
+
+class Worth(StrEnum):
+    """What is to be written."""
+
+    INSIGHT = "insight"
+    RECOVERY = "recovery"
+    SCORE = "score"
+    NOTHING = "nothing"
+
+
+def weigh(stream: Stream, finding: Finding, *, now_ms: int) -> Worth:
+    """Decides by what the table already says of the stream."""
+    was_ill = (stream.insight_risk_score or 0) >= INSIGHT_RISK_SCORE
+    is_ill = finding.risk_score >= INSIGHT_RISK_SCORE
+    if is_ill and (not was_ill or _is_news(stream, finding)):
+        return Worth.INSIGHT
+    now = from_epoch_ms(now_ms)
+    if was_ill and not is_ill and (stream.insight_at is None or now - stream.insight_at >= RECOVERY_MIN_AGE):
+        return Worth.RECOVERY
+    has_moved = stream.risk_score is None or abs(finding.risk_score - stream.risk_score) >= MOVE
+    has_warmed_up = stream.is_warming_up != finding.warming_up
+    is_old = stream.scored_at is None or now - stream.scored_at >= REFRESH
+    return Worth.SCORE if has_moved or has_warmed_up or is_old else Worth.NOTHING
+
+
+def lasting_type(stream: Stream, finding: Finding) -> PredictionType | None:
+    """The finding's type, or the type of the running episode where the two name one state of the disk."""
+    was_ill = (stream.insight_risk_score or 0) >= INSIGHT_RISK_SCORE
+    if was_ill and stream.insight_type in SLOWNESS and finding.prediction_type in SLOWNESS:
+        return stream.insight_type
+    return finding.prediction_type
+
+
+def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Worth, now_ms: int) -> Insight:
+    """The insight of a finding, explained by the template."""
+    kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
+    assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
+    words = (explain_recovery if worth is Worth.RECOVERY else explain)(stream.stream_id, finding, kind)
+    now = from_epoch_ms(now_ms)
+    return Insight(
+        insight_id=str(ULID.from_datetime(now)),
+        stream_id=stream.stream_id,
+        peer_group=stream.peer_group,
+        created_at=now,
+        prediction_type=kind,
+        risk_score=finding.risk_score,
+        title=words.title,
+        explanation=words.explanation,
+        recommendations=words.recommendations,
+        confidence=finding.confidence,
+        facts=finding.facts,
+        window_from=from_epoch_ms(window.at_ms[0]),
+        window_to=from_epoch_ms(window.at_ms[-1]),
+        began_at=finding.began_at or now,
+        is_hard_rule=finding.is_hard_rule,
+        warming_up=finding.warming_up,
+        scored_by="rules",
+        explained_by="template",
+    )
+
+
+async def write_insight(table: Table, stream: Stream, finding: Finding, insight: Insight) -> None:
+    """The insight, its outbox row and the stream's new state, all or none.
+
+    Raises Conflict where another scorer was faster, TableUnavailable where nothing is known of the outcome.
+    """
+    await table.transact(
+        [
+            {"Put": {"Item": items.insight_item(insight)}},
+            {"Put": {"Item": items.outbox_item(insight)}},
+            {"Update": items.stream_insight_update(stream, finding, insight)},
+        ]
+    )
+
+
+async def write_score(table: Table, stream: Stream, finding: Finding, *, now_ms: int) -> None:
+    """The stream's new risk."""
+    await table.update(items.stream_scored_update(stream, finding, now_ms=now_ms))
+
+
+def _is_news(stream: Stream, finding: Finding) -> bool:
+    before = stream.insight_risk_score or 0
+    return finding.risk_score - before >= JUMP or lasting_type(stream, finding) != stream.insight_type

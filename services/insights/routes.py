@@ -1,0 +1,205 @@
+"""What insights answers: streams, their samples, and insights."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import AwareDatetime, BaseModel
+
+from iops import items
+from iops.clock import Clock, to_epoch_ms
+from iops.errors import DamagedChunk, InvalidQuery, NotFound
+from iops.insight import Insight, PredictionType
+from iops.items import Item, Stream
+from iops.table import Table
+from iops.telemetry import Sample, merge_windows, row_to_dict
+from services.insights.downsample import worst_of_buckets
+
+router = APIRouter(tags=["insights"])
+
+LATEST_READS_AT_ONCE: Final = 16
+DEFAULT_RANGE: Final = timedelta(hours=1)
+LONGEST_RANGE: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """What the routes work with; the lifespan makes it."""
+
+    table: Table
+    clock: Clock
+
+
+def _insights(request: Request) -> Insights:
+    insights: Insights = request.app.state.insights
+    return insights
+
+
+Service = Annotated[Insights, Depends(_insights)]
+Limit = Annotated[int, Query(ge=1, le=200)]
+Cursor = Annotated[str | None, Query(max_length=2_000, description="the `cursor` of the page before")]
+StreamPath = Annotated[str, Path(max_length=200)]
+
+
+class StreamView(BaseModel):
+    """A stream as people and programs see it."""
+
+    stream_id: str
+    peer_group: str
+    labels: dict[str, str]
+    provisioned_iops: float | None
+    first_seen_at: datetime
+    warming_up: bool
+    risk_score: float | None
+    prediction_type: PredictionType | None
+    scored_at: datetime | None
+    insight_id: str | None
+    latest: Sample | None
+
+
+class StreamPage(BaseModel):
+    """Streams, those that changed last first."""
+
+    items: list[StreamView]
+    cursor: str | None
+
+
+class InsightPage(BaseModel):
+    """Insights, newest first."""
+
+    items: list[Insight]
+    cursor: str | None
+
+
+class SamplePage(BaseModel):
+    """Samples, oldest first."""
+
+    items: list[Sample]
+    stored: int  # samples in the range before any were left out
+
+
+@router.get("/streams")
+async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = None) -> StreamPage:
+    """Every stream with its risk and its latest sample."""
+    rows, next_cursor = await service.table.list_page("stream", limit=limit, cursor=cursor)
+    slots = asyncio.Semaphore(LATEST_READS_AT_ONCE)
+
+    async def view(row: Item) -> StreamView:
+        async with slots:
+            return await _view(service.table, items.item_to_stream(row))
+
+    return StreamPage(items=list(await asyncio.gather(*map(view, rows))), cursor=next_cursor)
+
+
+@router.get("/streams/{stream_id}")
+async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
+    """One stream; 404 where nothing was ever received from it."""
+    return await _view(service.table, await _stream(service.table, stream_id))
+
+
+@router.get("/streams/{stream_id}/samples")
+async def get_samples(
+    service: Service,
+    stream_id: StreamPath,
+    from_: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` where absent")] = None,
+    to: Annotated[AwareDatetime | None, Query(description="now where absent")] = None,
+    max_points: Annotated[int, Query(ge=1, le=20_000)] = 2_000,
+) -> SamplePage:
+    """A stream's samples from `from` to `to`, both included. Of more than `max_points`, the slowest of each of as many
+    equal parts of the range are kept, so that no extreme is lost."""
+    end = to or service.clock()
+    start = from_ or end - DEFAULT_RANGE
+    if start > end or end - start > LONGEST_RANGE:
+        raise InvalidQuery("from: must lie before `to`, and at most 7 days before it")
+    await _stream(service.table, stream_id)
+    from_ms, to_ms = to_epoch_ms(start), to_epoch_ms(end)
+    rows = await service.table.query(items.chunks_query(stream_id, from_ms=from_ms, to_ms=to_ms))
+    window = await asyncio.to_thread(lambda: merge_windows([items.item_to_window(row) for row in rows]))
+    window = window.since(from_ms).until(to_ms + 1)
+    kept = worst_of_buckets(window, from_ms=from_ms, to_ms=to_ms, buckets=max_points)
+    return SamplePage(items=[_sample(row_to_dict(window, index)) for index in kept], stored=len(window))
+
+
+@router.get("/insights/recent")
+async def list_insights(
+    service: Service,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    min_risk: Annotated[float, Query(ge=0, le=100)] = 0,
+) -> InsightPage:
+    """Insights of all streams, newest first."""
+    where = ("risk_score >= :min", {":min": {"N": f"{min_risk:g}"}}) if min_risk else None
+    rows, next_cursor = await service.table.list_page("insight", limit=limit, cursor=cursor, where=where)
+    return InsightPage(items=[items.item_to_insight(row) for row in rows], cursor=next_cursor)
+
+
+@router.get("/insights/{insight_id}")
+async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> Insight:
+    """One insight."""
+    row = await service.table.get(items.key_of(f"insight#{insight_id}", "insight"))
+    if row is None:
+        raise NotFound(f"there is no insight {insight_id!r}, or it is older than 90 days")
+    return items.item_to_insight(row)
+
+
+@router.get("/", include_in_schema=False)
+async def front_page() -> HTMLResponse:
+    """Where a person who opens the address finds the way."""
+    return HTMLResponse(FRONT_PAGE)
+
+
+async def _stream(table: Table, stream_id: str) -> Stream:
+    row = await table.get(items.key_of(stream_id, "stream"))
+    if row is None:
+        raise NotFound(f"nothing was ever received from a stream {stream_id!r}")
+    return items.item_to_stream(row)
+
+
+async def _view(table: Table, stream: Stream) -> StreamView:
+    rows = await table.query_page(items.newest_chunk_query(stream.stream_id))
+    return StreamView(
+        stream_id=stream.stream_id,
+        peer_group=stream.peer_group,
+        labels=dict(stream.labels),
+        provisioned_iops=stream.provisioned_iops,
+        first_seen_at=stream.first_seen_at,
+        warming_up=stream.is_warming_up,
+        risk_score=stream.risk_score,
+        prediction_type=stream.prediction_type,
+        scored_at=stream.scored_at,
+        insight_id=stream.insight_id,
+        latest=_latest(rows[0]),
+    )
+
+
+def _latest(rows: list[Item]) -> Sample | None:
+    """The newest sample of the newest chunk. A damaged chunk must not hide the stream: the scorer reports it."""
+    try:
+        window = items.item_to_window(rows[0]) if rows else None
+    except DamagedChunk:
+        return None
+    return _sample(row_to_dict(window, -1)) if window else None
+
+
+def _sample(row: dict[str, Any]) -> Sample:
+    return Sample.model_validate(row, strict=False)
+
+
+FRONT_PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>IOPS Dashboard</title>
+<style>body{font:16px/1.5 system-ui;margin:3rem auto;max-width:40rem;padding:0 1rem}</style>
+<h1>IOPS Dashboard</h1>
+<p>Which disk is about to hurt you, why, and what to do.</p>
+<ul>
+<li><a href="/streams">/streams</a>: every disk with its risk and latest numbers</li>
+<li><a href="/alerts">/alerts</a>: what people were told of</li>
+<li><a href="/insights/recent">/insights/recent</a>: what was found, with the evidence</li>
+</ul>
+<p>The same in a terminal: <code>iops streams</code>, <code>iops alerts</code>, <code>iops insights</code>.</p>
+</html>
+"""

@@ -1,0 +1,132 @@
+"""Scores one peer group: its windows, its streams' past, the rules, and what of it is written."""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from iops import items
+from iops.bus import ScoringRequest
+from iops.clock import Clock, to_epoch_ms
+from iops.errors import Conflict
+from iops.insight import Finding
+from iops.items import Stream
+from iops.observability import Metrics
+from iops.rules import Subject, judge_group
+from iops.table import Table
+from iops.telemetry import Window
+from services.insights.record import Worth, make_insight, weigh, write_insight, write_score
+from services.insights.windows import Windows
+
+log = structlog.get_logger()
+
+READS_AT_ONCE: Final = 16
+STREAMS_LIMIT: Final = 20_000
+STREAM_MAX_AGE_MS: Final = 300_000  # a stream's row is read again after this; a lost race reads it at once
+
+
+class Scorer:
+    """Scores groups one at a time each; what it remembers of streams is only a cache of the table."""
+
+    def __init__(self, table: Table, windows: Windows, clock: Clock, metrics: Metrics) -> None:
+        self._table = table
+        self._windows = windows
+        self._clock = clock
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self._streams: dict[str, tuple[Stream, int]] = {}
+        self._groups: dict[str, asyncio.Lock] = {}
+        self._scored = metrics.counter("iops_streams_scored", "Streams scored", "scorer")
+        self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
+        self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
+
+    async def score_group(self, request: ScoringRequest) -> None:
+        """Scores every stream of the group that has samples since `since_ms`; idempotent.
+
+        Raises TableUnavailable; what was written until then stays and is not written again.
+        """
+        lock = self._groups.setdefault(request.peer_group, asyncio.Lock())
+        try:
+            async with lock:
+                await self._score_group(request)
+        finally:
+            if not lock.locked():
+                self._groups.pop(request.peer_group, None)
+
+    async def _score_group(self, request: ScoringRequest) -> None:
+        members = [
+            items.item_to_member(row) for row in await self._table.query(items.members_query(request.peer_group))
+        ]
+        loaded = await asyncio.gather(*(self._load(stream_id, request.since_ms) for stream_id in members))
+        subjects = {stream.stream_id: subject for stream, subject in loaded if stream is not None}
+        findings = judge_group(subjects)
+        self._scored.labels("rules").inc(len(findings))
+        written: dict[str, int] = {}
+        for stream, subject in loaded:
+            if stream is None or not _has_news(subject.window, request.since_ms):
+                continue
+            worth = await self._write(stream, findings[stream.stream_id], subject.window)
+            self._written.labels(worth).inc()
+            written[worth] = written.get(worth, 0) + 1
+        log.info("group_scored", peer_group=request.peer_group, streams=len(subjects), **written)
+
+    async def _load(self, stream_id: str, since_ms: int) -> tuple[Stream | None, Subject]:
+        async with self._reads:
+            window, baseline = await self._windows.load(stream_id, since_ms=since_ms)
+            stream = await self._stream(stream_id)
+        kind = device_kind(stream_id, stream.labels.get("volume_type")) if stream else ""
+        limit = stream.provisioned_iops if stream else None
+        return stream, Subject(window, baseline, provisioned_iops=limit, device_kind=kind)
+
+    async def _stream(self, stream_id: str) -> Stream | None:
+        now_ms = to_epoch_ms(self._clock())
+        cached = self._streams.get(stream_id)
+        if cached and now_ms - cached[1] < STREAM_MAX_AGE_MS:
+            return cached[0]
+        row = await self._table.get(items.key_of(stream_id, "stream"))
+        if row is None:
+            return None
+        stream = items.item_to_stream(row)
+        if len(self._streams) >= STREAMS_LIMIT:
+            self._streams.clear()  # only a cache: it fills again
+        self._streams[stream_id] = (stream, now_ms)
+        return stream
+
+    async def _write(self, stream: Stream, finding: Finding, window: Window) -> Worth:
+        now_ms = to_epoch_ms(self._clock())
+        worth = weigh(stream, finding, now_ms=now_ms)
+        if worth is Worth.NOTHING:
+            return worth
+        self._streams.pop(stream.stream_id, None)  # whatever comes of it, the row is not what we remember
+        if worth is Worth.SCORE:
+            await write_score(self._table, stream, finding, now_ms=now_ms)
+            return worth
+        insight = make_insight(stream, finding, window, worth=worth, now_ms=now_ms)
+        try:
+            await write_insight(self._table, stream, finding, insight)
+        except Conflict:
+            self._lost_races.inc()
+        else:
+            log.info(
+                "insight_written",
+                insight_id=insight.insight_id,
+                stream_id=stream.stream_id,
+                prediction_type=insight.prediction_type,
+                risk_score=insight.risk_score,
+            )
+        return worth
+
+
+def device_kind(stream_id: str, volume_type: str | None) -> str:
+    """Which devices are alike: by volume type where it is known, else by the kernel's name for the driver.
+
+    >>> device_kind("web-1:nvme0n1", None), device_kind("web-1:sda", None), device_kind("vol-1", "gp3")
+    ('nvme', 'sd', 'gp3')
+    """
+    if volume_type:
+        return volume_type
+    device = stream_id.rpartition(":")[2]
+    return "sd" if device.startswith("sd") else device.rstrip("0123456789np-")
+
+
+def _has_news(window: Window, since_ms: int) -> bool:
+    return len(window) > 0 and window.at_ms[-1] >= since_ms
