@@ -12,7 +12,7 @@ from typing import Final
 from cli.body import HISTORY_INTERVAL_S, Body, history_bodies, pack_bodies
 from cli.live import INTERVAL_S, LiveFleet
 from cli.outcome import CommandFailed, Outcome, Refused, Unreachable
-from cli.screen import complain, plain, print_json, report_progress
+from cli.screen import complain, plain, print_json, print_line, report_progress
 from cli.server import Server, Sleep, Transport
 from cli.tally import Tally
 from iops.clock import Clock, from_epoch_ms, now, to_epoch_ms
@@ -78,7 +78,7 @@ class Demo:
         hosts = math.ceil(options.streams / DISKS_PER_HOST)
         self._fleet = Fleet(seed=options.seed, hosts=hosts, disks_per_host=DISKS_PER_HOST)
         self._streams = self._fleet.streams[: options.streams]
-        self._say = report_progress if options.as_json else print
+        self._say = report_progress if options.as_json else print_line
         self.tally = Tally(frozenset(s.stream_id for s in self._streams), Plan({}, {}), self._clock())
 
     async def run(self) -> None:

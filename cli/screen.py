@@ -50,6 +50,11 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2 if sys.stdout.isatty() else None))
 
 
+def print_line(line: str) -> None:
+    """One line of plain parts on standard output at once, so that a pipe sees it when it happens."""
+    print(line, flush=True)
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output; columns whose title ends in `>` stand to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cli.lists import first_fact
+from cli.screen import plain
 from cli.server import Row
 from ml.plan import Plan
 
@@ -134,7 +135,7 @@ class Tally:
         risk = alert.get("risk_score")
         return Sighting(
             stream_id=stream_id,
-            prediction_type=str(alert.get("prediction_type")),
+            prediction_type=plain(alert.get("prediction_type")),
             risk_score=float(risk) if isinstance(risk, int | float) else 0.0,
             fact=first_fact(alert),
             is_fault=is_fault,

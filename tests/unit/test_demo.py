@@ -253,6 +253,14 @@ def test_an_episode_of_an_earlier_run_speaks_only_when_it_is_updated() -> None:
     assert [sighting.stream_id for sighting in tally.note_alerts(old, later)] == ["a:3"]
 
 
+def test_an_alert_line_cannot_command_a_terminal() -> None:
+    alert = {**an_alert("a:1", opened_at=NOW), "prediction_type": "stall\x1b[2J", "facts": []} | {"title": "x\ry"}
+
+    lines = [sighting.to_line() for sighting in a_tally({"a:1": a_stall()}).note_alerts([alert], NOW)]
+
+    assert lines == ["    +0 s  a:1  stall[2J  risk 95  x y"]
+
+
 def test_an_alert_that_is_garbled_is_not_counted() -> None:
     tally = a_tally({"a:1": a_stall()})
 
