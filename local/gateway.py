@@ -194,7 +194,7 @@ def _too_large() -> BodyTooLarge:
 
 def _problem(error: IopsError) -> JSONResponse:
     body = {
-        "type": "about:blank",
+        "type": f"urn:iops-dashboard:{error.code}",
         "title": error.title,
         "status": error.status,
         "code": error.code,

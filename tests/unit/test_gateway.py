@@ -216,7 +216,7 @@ async def test_a_service_that_is_away_asks_the_sender_to_come_again() -> None:
     assert reply.status_code == 503
     assert reply.headers["retry-after"] == "2"
     assert reply.json() == {
-        "type": "about:blank",
+        "type": "urn:iops-dashboard:unavailable",
         "title": "Not now; come again",
         "status": 503,
         "code": "unavailable",
