@@ -35,15 +35,14 @@ class Stream:
     version: int = 0  # of what the scorer wrote; grows by one with each insight
 
 
-def stream_seen_update(batch: Batch, *, first_at_ms: int, now_ms: int) -> Item:
+def stream_seen_update(batch: Batch, *, now_ms: int) -> Item:
     """What ingest knows of a stream; keeps what the scorer wrote, and answers with the attributes it replaced."""
     values = {
         ":group": {"S": batch.group},
         ":labels": {"S": json.dumps(batch.labels, sort_keys=True)},
-        ":first": number(first_at_ms),
         ":now": number(now_ms),
     }
-    update = "SET peer_group = :group, labels = :labels, first_seen = if_not_exists(first_seen, :first), #ts = :now"
+    update = "SET peer_group = :group, labels = :labels, first_seen = if_not_exists(first_seen, :now), #ts = :now"
     if batch.provisioned_iops is None:
         update += " REMOVE provisioned_iops"
     else:

@@ -46,8 +46,7 @@ class Registry:
     async def _register(self, batch: Batch) -> None:
         async with self._slots:
             now = self._clock()
-            first_at_ms = min(to_epoch_ms(sample.at) for sample in batch.samples)
-            request = items.stream_seen_update(batch, first_at_ms=first_at_ms, now_ms=to_epoch_ms(now))
+            request = items.stream_seen_update(batch, now_ms=to_epoch_ms(now))
             before = await self._table.update(request)
             await self._table.put(items.member_item(batch.group, batch.stream_id))
             group_before = before.get("peer_group", {}).get("S", batch.group)

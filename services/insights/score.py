@@ -9,10 +9,11 @@ from iops import items
 from iops.bus import ScoringRequest
 from iops.clock import Clock, to_epoch_ms
 from iops.errors import Conflict
+from iops.evidence import Subject
 from iops.insight import Finding
 from iops.items import Stream
 from iops.observability import Metrics
-from iops.rules import Subject, judge_group
+from iops.rules import judge_group
 from iops.table import Table
 from iops.telemetry import Window
 from services.insights.record import Worth, make_insight, weigh, write_insight, write_score
