@@ -1,7 +1,7 @@
 """The scorer that needs no model: what a storage engineer would conclude from a window, its past and its peers.
 
-Each rule is a pure function that answers with a Finding or None. A stall or an I/O error cannot be outvoted; of the rest
-the limit a volume was bought with explains slowness before anything else does. Bare utilisation and queue depth are
+Each rule is a pure function that answers with a Finding or None. A stall or an I/O error cannot be outvoted; of the
+rest the limit a volume was bought with explains slowness first. Bare utilisation and queue depth are
 never a finding: a busy disk is not a sick one.
 """
 

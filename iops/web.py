@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -69,11 +69,23 @@ class Health:
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
+class Service(FastAPI):
+    """An application whose OpenAPI document also holds `schemas`: those of bodies that a route parses by itself."""
+
+    schemas: Mapping[str, Any] = {}
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, complete."""
+        document = super().openapi()
+        document["components"]["schemas"] |= self.schemas
+        return document
+
+
 def create_service(
     name: str, *, routers: Sequence[APIRouter], lifespan: Lifespan, metrics: Metrics, health: Health
-) -> FastAPI:
+) -> Service:
     """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use."""
-    app = FastAPI(
+    app = Service(
         title=f"IOPS Dashboard: {name}",
         lifespan=lifespan,
         docs_url=None,
@@ -222,7 +234,7 @@ async def _answer_invalid_query(_: Request, error: Exception) -> Response:
 async def _answer_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    body = _problem(error.status_code, code, str(error.detail), "see the API's paths in docs/api.md")
+    body = _problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
     return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
 
 

@@ -43,4 +43,6 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-    return create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    service = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    service.schemas = routes.METRICS_SCHEMA["$defs"]
+    return service

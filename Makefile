@@ -1,0 +1,57 @@
+# What there is to do here. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+PROGRAMS := ingest insights alerts agent cli
+UPGRADE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up check format test test-unit bench openapi lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## make .venv with everything pinned (once, and after a change of requirements/)
+
+.venv/ready: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup ## start everything on this machine; Ctrl-C ends it
+	@$(BIN)/iops up
+
+check: setup ## lint, types, who imports whom
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: setup ## run every test this machine can run; skipped ones say why
+	$(BIN)/pytest
+
+test-unit: setup ## run the unit layer: under 10 s, no network
+	$(BIN)/pytest tests/unit iops services --doctest-modules
+
+bench: setup ## measure from POST to mail over 50 faults
+	$(BIN)/python -m bench e2e
+
+openapi: setup ## write docs/openapi from the services
+	$(BIN)/python -m tests.openapi
+
+# One resolution for all: dev holds everything, the programs' files are parts of it.
+# An existing pin stays; `make lock UPGRADE=--upgrade` takes the newest.
+lock: setup ## pin requirements/*.txt with hashes
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header $(UPGRADE) --group dev -o requirements/dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header $(UPGRADE) --group ministack -o requirements/ministack.txt pyproject.toml
+	for program in $(PROGRAMS); do \
+	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header $(UPGRADE) --group $$program -c requirements/dev.txt -o requirements/$$program.txt pyproject.toml || exit 1; \
+	done
+
+clean: ## remove what make and the programs made (the local table and mails too)
+	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
