@@ -22,6 +22,7 @@ from services.insights.windows import Windows
 log = structlog.get_logger()
 
 READS_AT_ONCE: Final = 16
+CURRENT_MS: Final = 1_800_000  # longer than any sensible batch, shorter than an outage worth a spool
 STREAMS_LIMIT: Final = 20_000
 STREAM_MAX_AGE_MS: Final = 300_000  # a stream's row is read again after this; a lost race reads it at once
 
@@ -63,7 +64,7 @@ class Scorer:
         self._scored.labels("rules").inc(len(findings))
         written: dict[str, int] = {}
         for stream, subject in loaded:
-            if stream is None or not _has_news(subject.window, request.since_ms):
+            if stream is None or not self._is_current(subject.window, request.since_ms):
                 continue
             worth = await self._write(stream, findings[stream.stream_id], subject.window)
             self._written.labels(worth).inc()
@@ -91,6 +92,11 @@ class Scorer:
             self._streams.clear()  # only a cache: it fills again
         self._streams[stream_id] = (stream, now_ms)
         return stream
+
+    def _is_current(self, window: Window, since_ms: int) -> bool:
+        """There are new samples, and the newest is of now: what an agent kept for hours says nothing of the present."""
+        oldest_ms = max(since_ms, to_epoch_ms(self._clock()) - CURRENT_MS)
+        return len(window) > 0 and window.at_ms[-1] >= oldest_ms
 
     async def _write(self, stream: Stream, finding: Finding, window: Window) -> Worth:
         now_ms = to_epoch_ms(self._clock())
@@ -127,7 +133,3 @@ def device_kind(stream_id: str, volume_type: str | None) -> str:
         return volume_type
     device = stream_id.rpartition(":")[2]
     return "sd" if device.startswith("sd") else device.rstrip("0123456789np-")
-
-
-def _has_news(window: Window, since_ms: int) -> bool:
-    return len(window) > 0 and window.at_ms[-1] >= since_ms

@@ -56,8 +56,8 @@ class Windows:
                 stream_id, from_ms=now_ms - WINDOW_MS, to_ms=now_ms + WINDOW_MS, is_consistent=True
             )
             self._add(known, await self._table.query(request))
-        if len(known.window) and since_ms < known.window.at_ms[0]:
-            known.is_stale = True  # samples from before the window: its history has changed
+        if len(known.window) and now_ms - BASELINE_S * 1000 < since_ms < known.window.at_ms[0]:
+            known.is_stale = True  # samples of the day before the window: its history has changed
         await self._refresh_baseline(stream_id, known, now_ms)
         self._known[stream_id] = known
         self._known.move_to_end(stream_id)
