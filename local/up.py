@@ -121,9 +121,9 @@ def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
         with _announced(plan, supervisor.pids):
             say(
                 f"ready: {plan.url}\n"
-                f"  mail: {plan.mail_dir}\n"
-                f"  logs: {plan.log_dir}\n"
-                "  try `iops demo` in a second terminal; Ctrl-C ends all of it"
+                f"  mail: {_shown(plan.mail_dir)}\n"
+                f"  logs: {_shown(plan.log_dir)}\n"
+                f"  try `{_shown(Path(sys.executable).with_name('iops'))} demo` in a second terminal; Ctrl-C ends all of it"
             )
             supervisor.watch()
 
@@ -211,6 +211,11 @@ def _announced(plan: Plan, pids: Mapping[str, int]) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _shown(path: Path) -> Path:
+    """As a person in this folder would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _facts_path(plan: Plan) -> Path:
