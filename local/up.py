@@ -119,11 +119,12 @@ def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
                 asyncio.run(create_resources(plan.internal_url("ministack"), mail_url=_mail_url(plan)))
             say(f"started {child.name}")
         with _announced(plan, supervisor.pids):
+            iops = _shown(Path(sys.executable).with_name("iops"))
             say(
                 f"ready: {plan.url}\n"
                 f"  mail: {_shown(plan.mail_dir)}\n"
                 f"  logs: {_shown(plan.log_dir)}\n"
-                f"  try `{_shown(Path(sys.executable).with_name('iops'))} demo` in a second terminal; Ctrl-C ends all of it"
+                f"  try `{iops} demo` in a second terminal; Ctrl-C ends all of it"
             )
             supervisor.watch()
 
