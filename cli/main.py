@@ -37,7 +37,7 @@ LOCAL_URL = "http://127.0.0.1:8080"
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where it answers, on 127.0.0.1 only.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where it answers, on 127.0.0.1; 0: any.")] = 8080,
     state_dir: Annotated[Path, typer.Option(help="What it keeps: the table, mails, logs.")] = Path(".local"),
     no_agent: Annotated[bool, typer.Option("--no-agent", help="Do not watch this machine's own disks.")] = False,
 ) -> None:
