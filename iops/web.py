@@ -26,7 +26,11 @@ REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 QUIET_ROUTES: Final = ("/health/live", "/health/ready", "/internal/metrics")  # asked every few seconds
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
 PROBLEM_TYPE: Final = "application/problem+json"
-SECURITY_HEADERS: Final = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
 

@@ -192,7 +192,6 @@ def _sample(row: dict[str, Any]) -> Sample:
 
 FRONT_PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>IOPS Dashboard</title>
-<style>body{font:16px/1.5 system-ui;margin:3rem auto;max-width:40rem;padding:0 1rem}</style>
 <h1>IOPS Dashboard</h1>
 <p>Which disk is about to hurt you, why, and what to do.</p>
 <ul>
