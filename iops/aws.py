@@ -23,6 +23,7 @@ PASSING_CODES: Final = frozenset(
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestTimeout",
+        "ResourceNotFoundException",  # a table that is being made, or made again
         "ServiceUnavailable",
         "Throttling",
         "ThrottlingException",

@@ -1,0 +1,47 @@
+"""The stand-ins, each started once for the whole run and emptied for each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from iops.settings import ServiceSettings
+from local import resources
+from tests.integration.stand_ins import Cloud, running_cloud, running_dynamodb_local
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_account() -> Iterator[None]:
+    """The programs' own clients, in this process, reach nobody's AWS account."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+            patch.delenv(name, raising=False)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, resources.ACCESS_KEY)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, "/dev/null")
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def cloud_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with running_cloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+async def cloud(cloud_server: Cloud) -> Cloud:
+    await cloud_server.empty()
+    return cloud_server
+
+
+@pytest.fixture
+def settings(cloud: Cloud) -> ServiceSettings:
+    return ServiceSettings(aws_endpoint_url=cloud.endpoint_url)
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local() -> Iterator[str]:
+    with running_dynamodb_local() as endpoint_url:
+        yield endpoint_url

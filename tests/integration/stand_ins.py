@@ -1,0 +1,183 @@
+"""What stands in for AWS in these tests: ministack with a mailbox, DynamoDB Local, and a wire that can be cut."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from local import ministack, resources
+from local.errors import InstallFailed
+from local.supervisor import Child, Supervisor
+from local.up import MINISTACK_VENV, Plan, children_environment, make_plan
+
+LIMIT_S: Final = 20.0  # of any wait: far beyond what these need, so that a busy machine does not fail them
+DYNAMODB_IMAGE: Final = "amazon/dynamodb-local:latest"
+DYNAMODB_PORT: Final = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """ministack and the mailbox that is subscribed in it."""
+
+    plan: Plan
+    environment: Mapping[str, str]  # of a program that is to use it
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.plan.internal_url("ministack")
+
+    def mails(self) -> list[str]:
+        """The mails, as they lie there."""
+        return [path.read_text() for path in self.plan.mail_dir.glob("*.eml")]
+
+    async def empty(self) -> None:
+        """As new: nothing but the resources of the contract."""
+        async with httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
+            (await client.post(f"{self.endpoint_url}/_ministack/reset")).raise_for_status()
+        await resources.create_resources(self.endpoint_url, mail_url=f"{self.plan.internal_url('mailbox')}/sns")
+        for path in self.plan.mail_dir.glob("*.eml"):
+            path.unlink()
+
+    async def call(self, service: str, operation: str, **parameters: Any) -> Any:
+        """One call of AWS's API, past our own code."""
+        async with resources.open_client(service, self.endpoint_url) as client:
+            return await getattr(client, operation)(**parameters)
+
+
+@contextmanager
+def running_cloud(state_dir: Path) -> Iterator[Cloud]:
+    """ministack and a mailbox on free ports; skips where ministack cannot be installed."""
+    try:
+        program = ministack.install(MINISTACK_VENV, say=print)
+    except InstallFailed as error:
+        pytest.skip(f"ministack is not here: {str(error).splitlines()[0]}")
+    plan = make_plan(state_dir, 0)
+    environment = children_environment(plan, {"PATH": os.environ["PATH"]})
+    with Supervisor(plan.log_dir) as supervisor:
+        port = plan.internal_ports["ministack"]
+        supervisor.start(ministack.describe(program, port=port, state_dir=state_dir / "state", environment=environment))
+        mailbox = web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
+        supervisor.start(mailbox)
+        yield Cloud(plan, environment)
+
+
+def web_child(name: str, factory: str, port: int, environment: Mapping[str, str]) -> Child:
+    """An app as a process of its own."""
+    command = (sys.executable, "-m", "uvicorn", factory, "--factory", "--host", "127.0.0.1", "--port", str(port))
+    return Child(name, command, environment, ready_url=f"http://127.0.0.1:{port}/health/ready")
+
+
+@contextmanager
+def running_dynamodb_local() -> Iterator[str]:
+    """DynamoDB Local in a container; skips where Docker does not answer or has no such image."""
+    # Ryuk, which clears up after a test run that was killed, is one more image to pull. Docker on this machine answers
+    # on its own port; a network between containers need not be reachable from here.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+    if os.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
+        os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+    from docker.errors import DockerException  # type: ignore[import-untyped]
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import HttpWaitStrategy
+
+    with ExitStack() as started:
+        try:
+            container = DockerContainer(DYNAMODB_IMAGE).with_command("-jar DynamoDBLocal.jar -inMemory -sharedDb")
+            container.ports[f"{DYNAMODB_PORT}/tcp"] = ("127.0.0.1",)  # type: ignore[assignment]
+            started.callback(container.stop)
+            container.waiting_for(HttpWaitStrategy(DYNAMODB_PORT).for_status_code(400).with_startup_timeout(60))
+            container.start()
+        except (DockerException, TimeoutError) as error:
+            pytest.skip(f"DynamoDB Local is not here, because Docker cannot start {DYNAMODB_IMAGE}: {error}")
+        yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(DYNAMODB_PORT)}"
+
+
+@dataclass(slots=True)
+class Wire:
+    """A TCP proxy between a program and its cloud."""
+
+    url: str = ""
+    is_cut: bool = False  # nothing gets through, and what is connected breaks
+    is_deaf: bool = False  # requests get through, answers do not: the connection breaks instead
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def cut(self) -> None:
+        """Break it."""
+        self.is_cut = True
+        for writer in self._open:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """As if nothing had been."""
+        self.is_cut = self.is_deaf = False
+
+    async def carry(self, client: tuple[asyncio.StreamReader, asyncio.StreamWriter], host: str, port: int) -> None:
+        """One connection, both ways, until an end closes."""
+        if self.is_cut:
+            client[1].transport.abort()
+            return
+        server = await asyncio.open_connection(host, port)
+        ends = {client[1], server[1]}
+        self._open |= ends
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(client[0], server[1]))
+                both.create_task(self._pump(server[0], client[1], is_answer=True))
+        finally:
+            self._open -= ends
+            for writer in ends:
+                writer.transport.abort()
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, is_answer: bool = False) -> None:
+        try:
+            while data := await source.read(65_536):
+                if is_answer and self.is_deaf:
+                    break
+                sink.write(data)
+                await sink.drain()
+        except ConnectionError:
+            pass
+        for writer in tuple(self._open):  # one end is gone, so the connection is
+            if writer is sink:
+                writer.transport.abort()
+
+
+@asynccontextmanager
+async def wire_to(url: str) -> AsyncIterator[Wire]:
+    """A wire to `url` on a free port."""
+    target = httpx.URL(url)
+    assert target.port is not None
+    host, port = target.host, target.port
+    wire = Wire()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await wire.carry((reader, writer), host, port)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    wire.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield wire
+        wire.cut()
+
+
+async def wait_until(is_reached: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:
+    """For what tells nobody when it changes: a folder, a log, a process."""
+    async with asyncio.timeout(limit_s):
+        while not is_reached():  # noqa: ASYNC110 -- another program changes it
+            await asyncio.sleep(0.01)
+
+
+def block_until(is_reached: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:
+    """The same where there is no event loop."""
+    deadline = time.monotonic() + limit_s
+    while not is_reached():
+        assert time.monotonic() < deadline, f"not reached after {limit_s:g} s"
+        time.sleep(0.01)
