@@ -48,7 +48,7 @@ def content_digest(content: bytes) -> str:
 def decode(data: bytes, *, key: str) -> Window:
     """The window of a chunk.
 
-    Raises DamagedChunk, naming `key`, for anything that `encode` cannot have written.
+    Raises DamagedChunk, naming `key`, for what is damaged or of another shape than `encode` writes.
     """
     try:
         return _decode(data)
@@ -71,6 +71,8 @@ def _decode(data: bytes) -> Window:
         raise ValueError(f"content of version {version} under version {VERSION}")
     if not 1 <= len(instants) <= contract.BATCH_SAMPLES_LIMIT or len(columns) > len(CHANNELS):
         raise ValueError(f"{len(instants)} samples of {len(columns)} columns")
+    if min(instants[1:], default=1) < 1:
+        raise ValueError("the instants do not grow")
     missing = [None] * (len(CHANNELS) - len(columns))
     return Window(
         array("q", accumulate(instants)),

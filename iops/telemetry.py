@@ -59,7 +59,7 @@ class Sample(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     at: AwareDatetime
-    interval_s: Annotated[float, Field(gt=0, le=3_600)]
+    interval_s: Annotated[float, Field(ge=0.001, le=3_600)]  # less would be stored as 0
     read_iops: Rate
     write_iops: Rate
     read_bytes_s: BytesRate
@@ -101,8 +101,9 @@ class Batch(BaseModel):
     stream_id: StreamId
     peer_group: StreamId | None = None
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=16)] = {}
-    provisioned_iops: Annotated[float, Field(gt=0, le=1e8)] | None = None
-    samples: Annotated[tuple[Sample, ...], Field(min_length=1, max_length=contract.BATCH_SAMPLES_LIMIT)]
+    provisioned_iops: Annotated[float, Field(ge=1, le=1e8)] | None = None
+    # The first bad sample is enough: `[{},{},{}...` of 8 MiB has 20 million problems.
+    samples: Annotated[tuple[Sample, ...], Field(min_length=1, max_length=contract.BATCH_SAMPLES_LIMIT, fail_fast=True)]
 
     @property
     def group(self) -> str:

@@ -12,6 +12,7 @@ from iops.errors import InvalidInput, MalformedBody, Problem
 from iops.telemetry import Batch
 
 PROBLEMS_SHOWN: Final = 20
+PROBLEMS_LISTED: Final = 10_000  # beyond, a list of them takes a gigabyte and a second that others wait for
 
 
 class Batches(BaseModel):
@@ -19,7 +20,8 @@ class Batches(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    batches: Annotated[tuple[Batch, ...], Field(min_length=1, max_length=REQUEST_BATCHES_LIMIT)]
+    # As for samples: the first bad batch is enough, and a million of them must not take the memory of a million.
+    batches: Annotated[tuple[Batch, ...], Field(min_length=1, max_length=REQUEST_BATCHES_LIMIT, fail_fast=True)]
 
 
 def _one_or_many(body: object) -> str:
@@ -67,11 +69,23 @@ def _time_problems(batch: Batch, prefix: str, now: datetime) -> list[Problem]:
 
 
 def _refusal(error: ValidationError) -> MalformedBody | InvalidInput:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    total = error.error_count()
+    if total > PROBLEMS_LISTED:
+        return InvalidInput([Problem("body", f"has {total} problems, too many to list; is it of this contract?")])
+    found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return MalformedBody(f"the body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}")
-    problems = [Problem(_field(problem["loc"]), _message(problem)) for problem in found[:PROBLEMS_SHOWN]]
-    return InvalidInput(problems, total=len(found))
+    real = [problem for problem in found if not _is_echo(problem, found)]
+    problems = [Problem(_field(problem["loc"]), _message(problem)) for problem in real[:PROBLEMS_SHOWN]]
+    return InvalidInput(problems, total=len(real))
+
+
+def _is_echo(problem: Any, found: Sequence[Any]) -> bool:
+    """A list whose first item is bad ends there, and so is said to be too short as well."""
+    location = problem["loc"]
+    return problem["type"] == "too_short" and any(
+        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in found
+    )
 
 
 def _field(location: tuple[int | str, ...]) -> str:
