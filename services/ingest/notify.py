@@ -1,18 +1,19 @@
 """Asks insights to score a peer group: at most once in 10 s, with the earliest sample it has not been told of."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from iops.bus import SEND_LIMIT, ScoringQueue, ScoringRequest
-from iops.errors import BusUnavailable
 from iops.observability import Metrics
 
 log = structlog.get_logger()
 
 INTERVAL_S: Final = 10.0  # between two messages of one group
 RETRY_S: Final = 1.0
+LAST_SEND_S: Final = 5.0
 GROUPS_LIMIT: Final = 20_000  # groups waiting while the queue is away; the next batch of a group repeats it
 
 
@@ -36,13 +37,15 @@ class ScoringNotifier:
         self._wake.set()
 
     async def run(self) -> None:
-        """Sends what is due until it is cancelled; then sends what is left, once."""
+        """Sends what is due until it is cancelled; then what is left, as far as 5 s reach."""
         try:
             while True:
                 await self._send_due(_now_s())
                 await self._sleep_until_due(_now_s())
         except asyncio.CancelledError:
-            await self._send(list(self._since_ms))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SEND_S):
+                    await self._send(list(self._since_ms))
             raise
 
     async def _send_due(self, now_s: float) -> None:
@@ -55,12 +58,13 @@ class ScoringNotifier:
                 ScoringRequest(peer_group=group, since_ms=self._since_ms.pop(group))
                 for group in groups[start : start + SEND_LIMIT]
             ]
+            refused = requests  # also where we are cancelled in the middle of it
             try:
                 refused = await self._queue.send(requests)
-            except BusUnavailable as error:
-                log.warning("scoring_requests_waited", requests=len(requests), reason=error.detail)
-                refused = requests
-            self._settle(requests, refused)
+            except Exception as error:  # noqa: BLE001 - a loop that dies would take a service that stores out of duty
+                log.warning("scoring_requests_waited", requests=len(requests), reason=str(error))
+            finally:
+                self._settle(requests, refused)
 
     def _settle(self, requests: list[ScoringRequest], refused: list[ScoringRequest]) -> None:
         now_s = _now_s()

@@ -1,0 +1,229 @@
+"""Group commit: a request is answered when the table has its rows, and only then."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from iops import items
+from iops.errors import QueueFull, TableUnavailable
+from iops.items import Item
+from iops.observability import Metrics
+from services.ingest.settings import IngestSettings
+from services.ingest.store import GroupCommit
+from tests.unit.builders import a_window
+from tests.unit.fakes import FakeTable, aws_error
+from tests.unit.virtual_time import cancelled, in_virtual_time, now_s
+
+
+def a_row(number: int = 0) -> Item:
+    return items.chunk_items(f"web-1:sd{number}", a_window(2))[0]
+
+
+@asynccontextmanager
+async def committing(fake: FakeTable, **settings: Any) -> AsyncIterator[GroupCommit]:
+    commit = GroupCommit(fake.table(), IngestSettings(**settings), Metrics())
+    writers = asyncio.create_task(commit.run())
+    yield commit
+    assert not writers.done(), "a writer has died"
+    await cancelled(writers)
+
+
+async def outcome_of(commit: GroupCommit, rows: Sequence[Item], *, samples: int = 2) -> Exception | None:
+    try:
+        await commit.store(rows, samples=samples)
+    except Exception as error:  # noqa: BLE001 - whatever it was
+        return error
+    return None
+
+
+@in_virtual_time
+async def test_a_request_is_answered_when_the_table_has_its_rows() -> None:
+    fake = FakeTable()
+    async with committing(fake) as commit:
+        await commit.store([a_row(1), a_row(2)], samples=4)
+
+        assert len(fake.rows) == 2
+
+
+@in_virtual_time
+async def test_a_request_whose_rows_take_several_writes_waits_for_the_last() -> None:
+    fake = FakeTable()
+    async with committing(fake, store_writers=1) as commit:
+        await commit.store([a_row(number) for number in range(60)], samples=120)
+
+        assert len(fake.rows) == 60
+        assert [len(batch) for batch in fake.batches] == [25, 25, 10]
+
+
+@in_virtual_time
+async def test_many_requests_share_a_write() -> None:
+    fake = FakeTable()
+    async with committing(fake) as commit:
+        await asyncio.gather(*(commit.store([a_row(number)], samples=2) for number in range(20)))
+
+        assert len(fake.batches) == 1
+
+
+@in_virtual_time
+async def test_the_same_row_of_two_requests_is_sent_once_and_both_are_answered() -> None:
+    fake = FakeTable()
+    async with committing(fake) as commit:
+        await asyncio.gather(*(commit.store([a_row(), a_row(number)], samples=4) for number in (1, 2)))
+
+        assert sorted(len(batch) for batch in fake.batches) == [3]
+        assert len(fake.rows) == 3
+
+
+@in_virtual_time
+async def test_the_same_row_twice_in_one_request_is_answered() -> None:
+    async with committing(FakeTable()) as commit:
+        assert await outcome_of(commit, [a_row(), a_row()]) is None
+
+
+@in_virtual_time
+async def test_what_the_table_leaves_over_is_sent_again_before_the_answer() -> None:
+    fake = FakeTable()
+    fake.leaves_over.extend([3, 2, 1])
+    async with committing(fake) as commit:
+        await commit.store([a_row(number) for number in range(5)], samples=10)
+
+        assert len(fake.rows) == 5
+        assert [len(batch) for batch in fake.batches] == [5, 3, 2, 1]
+
+
+@in_virtual_time
+async def test_a_throttled_table_asks_the_sender_to_come_again() -> None:
+    fake = FakeTable()
+    fake.failures["BatchWriteItem"].extend([aws_error("ThrottlingException")] * 1_000)
+    async with committing(fake) as commit:
+        before_s = now_s()
+        error = await outcome_of(commit, [a_row()])
+
+        assert isinstance(error, TableUnavailable)
+        assert error.retry_after_s == 2
+        assert 3.9 < now_s() - before_s <= 5.1
+
+
+@in_virtual_time
+async def test_a_table_that_leaves_everything_over_for_ever_is_unavailable() -> None:
+    fake = FakeTable()
+    fake.leaves_over.extend([1] * 1_000)
+    async with committing(fake) as commit:
+        error = await outcome_of(commit, [a_row()])
+
+        assert isinstance(error, TableUnavailable)
+        assert error.detail == "the table is throttling writes"
+
+
+@in_virtual_time
+async def test_throttling_that_passes_is_not_seen_by_the_sender() -> None:
+    fake = FakeTable()
+    fake.failures["BatchWriteItem"].extend([aws_error("InternalServerError", status=500), TimeoutError()])
+    async with committing(fake) as commit:
+        assert await outcome_of(commit, [a_row()]) is None
+        assert len(fake.rows) == 1
+
+
+@in_virtual_time
+async def test_an_unexpected_failure_reaches_its_sender_and_the_writer_lives_on() -> None:
+    fake = FakeTable()
+    fake.failures["BatchWriteItem"].extend([ZeroDivisionError(), aws_error("ValidationException")])
+    async with committing(fake, store_writers=1) as commit:
+        assert isinstance(await outcome_of(commit, [a_row()]), ZeroDivisionError)
+        assert await outcome_of(commit, [a_row()]) is not None
+        assert await outcome_of(commit, [a_row()]) is None
+
+
+@in_virtual_time
+async def test_a_failed_write_fails_a_request_even_where_its_other_rows_were_stored() -> None:
+    fake = FakeTable()
+    fake.failures["BatchWriteItem"].append(ZeroDivisionError())
+    async with committing(fake, store_writers=1) as commit:
+        assert isinstance(await outcome_of(commit, [a_row(number) for number in range(30)]), ZeroDivisionError)
+
+
+class HangingTable(FakeTable):
+    """Takes writes and never answers until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = asyncio.Event()
+
+    async def batch_write_item(self, **request: Any) -> Item:
+        await self.released.wait()
+        return await super().batch_write_item(**request)
+
+
+@in_virtual_time
+async def test_a_full_queue_refuses_at_once_and_has_room_again_when_it_drains() -> None:
+    fake = HangingTable()
+    async with committing(fake, waiting_samples_limit=60_000) as commit:
+        waiting = asyncio.create_task(outcome_of(commit, [a_row(1)], samples=59_999))
+        await asyncio.sleep(0.1)
+        before_s = now_s()
+        error = await outcome_of(commit, [a_row(2)], samples=2)
+
+        assert isinstance(error, QueueFull)
+        assert error.retry_after_s == 2
+        assert now_s() == before_s
+        fake.released.set()
+        assert await waiting is None
+        assert await outcome_of(commit, [a_row(2)], samples=60_000) is None
+
+
+@in_virtual_time
+async def test_a_request_that_gave_up_is_not_written_for() -> None:
+    fake = HangingTable()
+    async with committing(fake, store_writers=1) as commit:
+        first = asyncio.create_task(outcome_of(commit, [a_row(1)]))
+        await asyncio.sleep(1)
+        before_s = now_s()
+        second = await outcome_of(commit, [a_row(2)])
+
+        assert isinstance(second, TableUnavailable)
+        assert now_s() - before_s == pytest.approx(8)
+        assert isinstance(await first, TableUnavailable)
+        fake.released.set()
+        await asyncio.sleep(1)
+        assert await outcome_of(commit, [a_row(3)], samples=200_000) is None
+        assert (a_row(2)["entity_id"]["S"], a_row(2)["entity_type"]["S"]) not in fake.rows
+
+
+@in_virtual_time
+async def test_a_sender_that_is_cancelled_frees_its_place() -> None:
+    fake = HangingTable()
+    async with committing(fake, waiting_samples_limit=60_000) as commit:
+        leaving = asyncio.create_task(commit.store([a_row(1)], samples=60_000))
+        await asyncio.sleep(0.1)
+        await cancelled(leaving)
+        fake.released.set()
+
+        assert await outcome_of(commit, [a_row(2)], samples=60_000) is None
+
+
+@in_virtual_time
+async def test_put_all_gives_up_before_its_deadline_and_waits_longer_each_time() -> None:
+    fake = FakeTable()
+    fake.is_away = True
+    before_s = now_s()
+
+    with pytest.raises(TableUnavailable, match="BatchWriteItem failed: EndpointConnectionError"):
+        await fake.table().put_all([a_row()], deadline_s=5)
+
+    assert now_s() - before_s < 5
+    assert 6 <= len(fake.calls) <= 60
+
+
+@in_virtual_time
+async def test_reads_are_repeated_four_times_at_most() -> None:
+    fake = FakeTable()
+    fake.failures["GetItem"].extend([aws_error("ThrottlingException")] * 3)
+    assert await fake.table().get(items.key_of("a", "stream")) is None
+
+    fake.is_away = True
+    with pytest.raises(TableUnavailable):
+        await fake.table().get(items.key_of("a", "stream"))
+    assert len(fake.calls) == 8
