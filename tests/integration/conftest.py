@@ -1,10 +1,13 @@
 """The stand-ins, each started once for the whole run and emptied for each test."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from iops.settings import ServiceSettings
+from iops.table import Table, open_table
 from local import resources
 from tests.integration.stand_ins import Cloud, running_cloud, running_dynamodb_local
 
@@ -45,3 +48,38 @@ def settings(cloud: Cloud) -> ServiceSettings:
 def dynamodb_local() -> Iterator[str]:
     with running_dynamodb_local() as endpoint_url:
         yield endpoint_url
+
+
+@pytest.fixture(scope="module", params=["dynamodb-local", "ministack"])
+def table_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "ministack":
+        url: str = request.getfixturevalue("cloud_server").endpoint_url
+    else:
+        url = request.getfixturevalue("dynamodb_local")
+    return url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def plain_client(table_url: str) -> AsyncIterator[Any]:
+    async with resources.open_client("dynamodb", table_url) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened_table(table_url: str) -> AsyncIterator[Table]:
+    async with open_table(ServiceSettings(aws_endpoint_url=table_url)) as table:
+        yield table
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def dynamodb(plain_client: Any) -> Any:
+    """A client past our own code; the table is empty."""
+    for name in (await plain_client.list_tables())["TableNames"]:
+        await plain_client.delete_table(TableName=name)
+    await resources.create_table(plain_client, has_stream=False)
+    return plain_client
+
+
+@pytest.fixture
+def table(opened_table: Table, dynamodb: Any) -> Table:
+    return opened_table

@@ -4,15 +4,18 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import boto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
+from iops import contract
 from local import ministack, resources
 from local.errors import InstallFailed
 from local.supervisor import Child, Supervisor
@@ -40,16 +43,32 @@ class Cloud:
 
     async def empty(self) -> None:
         """As new: nothing but the resources of the contract."""
-        async with httpx.AsyncClient(trust_env=False, timeout=LIMIT_S) as client:
-            (await client.post(f"{self.endpoint_url}/_ministack/reset")).raise_for_status()
-        await resources.create_resources(self.endpoint_url, mail_url=f"{self.plan.internal_url('mailbox')}/sns")
+        tables = await self.call("dynamodb", "list_tables")
+        if contract.TABLE_NAME in tables["TableNames"]:
+            await self.call("dynamodb", "delete_table", TableName=contract.TABLE_NAME)
+        await self.call("dynamodb", "create_table", **contract.table_schema())
+        for name in (contract.SCORING_QUEUE, contract.SCORING_DEAD_LETTERS):
+            await self.call("sqs", "purge_queue", QueueUrl=self.queue_url(name))
         for path in self.plan.mail_dir.glob("*.eml"):
             path.unlink()
 
+    def queue_url(self, name: str) -> str:
+        return f"{self.endpoint_url}/{resources.ACCOUNT_ID}/{name}"
+
     async def call(self, service: str, operation: str, **parameters: Any) -> Any:
         """One call of AWS's API, past our own code."""
-        async with resources.open_client(service, self.endpoint_url) as client:
-            return await getattr(client, operation)(**parameters)
+        client = plain_client(service, self.endpoint_url)
+        return await asyncio.to_thread(getattr(client, operation), **parameters)
+
+
+@cache
+def plain_client(service: str, endpoint_url: str) -> Any:
+    """Made once, because that takes 0.1 s; it may be called from any thread."""
+    return boto3.Session(
+        aws_access_key_id=resources.ACCESS_KEY,
+        aws_secret_access_key=resources.ACCESS_KEY,
+        region_name=resources.REGION,
+    ).client(service, endpoint_url=endpoint_url)
 
 
 @contextmanager
@@ -66,7 +85,10 @@ def running_cloud(state_dir: Path) -> Iterator[Cloud]:
         supervisor.start(ministack.describe(program, port=port, state_dir=state_dir / "state", environment=environment))
         mailbox = web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
         supervisor.start(mailbox)
-        yield Cloud(plan, environment)
+        cloud = Cloud(plan, environment)
+        mail_url = f"{plan.internal_url('mailbox')}/sns"
+        asyncio.run(resources.create_resources(cloud.endpoint_url, mail_url=mail_url))
+        yield cloud
 
 
 def web_child(name: str, factory: str, port: int, environment: Mapping[str, str]) -> Child:
@@ -168,10 +190,13 @@ async def wire_to(url: str) -> AsyncIterator[Wire]:
         wire.cut()
 
 
-async def wait_until(is_reached: Callable[[], bool], *, limit_s: float = LIMIT_S) -> None:
-    """For what tells nobody when it changes: a folder, a log, a process."""
+async def wait_until(is_reached: Callable[[], bool | Awaitable[bool]], *, limit_s: float = LIMIT_S) -> None:
+    """For what tells nobody when it changes: a folder, a log, a table."""
     async with asyncio.timeout(limit_s):
-        while not is_reached():  # noqa: ASYNC110 -- another program changes it
+        while True:
+            answer = is_reached()
+            if answer is True or (isinstance(answer, Awaitable) and await answer):
+                return
             await asyncio.sleep(0.01)
 
 
