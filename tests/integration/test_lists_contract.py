@@ -5,13 +5,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from iops import items
-from iops.clock import to_epoch_ms
 from iops.errors import InvalidCursor
 from iops.table import Table
 from tests.integration.examples import AT, an_alert, an_insight
-
-DISK = "web-1:nvme0n1"
-AT_MS = to_epoch_ms(AT)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # a client takes 0.2 s to make: one for all tests
 
