@@ -13,7 +13,7 @@ from iops import items
 from iops.bus import SEND_LIMIT, EventBus
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import PARTITION_KEY
-from iops.errors import Conflict, Unavailable
+from iops.errors import BusUnavailable, Conflict, Unavailable
 from iops.events import insight_to_entry
 from iops.insight import Alert, Insight
 from iops.items import Item
@@ -29,7 +29,7 @@ LONGEST_PAUSE_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Claimed:
+class _Row:
     key: Item
     insight: Insight
 
@@ -69,10 +69,10 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """One pass over the oldest rows; False where something of it has to be tried again."""
-        rows = await self._table.query_page(items.list_query("outbox", limit=ROWS_AT_ONCE, oldest_first=True))
-        claimed = [row for row in [await self._claim(row) for row in _oldest_of_streams(rows[0])] if row is not None]
-        to_publish: list[_Claimed] = []
-        to_release: list[_Claimed] = []
+        page, _ = await self._table.query_page(items.list_query("outbox", limit=ROWS_AT_ONCE, oldest_first=True))
+        claimed = [row for row in self._oldest_of_streams(page) if await self._claim(row)]
+        to_publish: list[_Row] = []
+        to_release: list[_Row] = []
         is_settled = True
         for row in claimed:
             try:
@@ -87,21 +87,31 @@ class Outbox:
         self._handled.labels("merged").inc(len(to_release))
         return is_settled and len(accepted) == len(to_publish)
 
-    async def _claim(self, row: Item) -> _Claimed | None:
-        try:
-            insight = items.item_to_insight(row)
-        except ValidationError:
-            self._handled.labels("unreadable").inc()
-            log.exception("outbox_row_unreadable", key=row[PARTITION_KEY]["S"])
-            return None
-        key = items.key_of(row[PARTITION_KEY]["S"], "outbox")
+    def _oldest_of_streams(self, page: Iterable[Item]) -> list[_Row]:
+        """The oldest row of each stream: a recovery waits until what it ends was dealt with.
+
+        A row that cannot be read stays, for a person or a newer program, and holds up nobody.
+        """
+        oldest: dict[str, _Row] = {}
+        for item in page:
+            try:
+                insight = items.item_to_insight(item)
+            except ValidationError:
+                self._handled.labels("unreadable").inc()
+                log.exception("outbox_row_unreadable", key=item[PARTITION_KEY]["S"])
+                continue
+            oldest.setdefault(insight.stream_id, _Row(items.key_of(item[PARTITION_KEY]["S"], "outbox"), insight))
+        return list(oldest.values())
+
+    async def _claim(self, row: _Row) -> bool:
+        """False where another replica has it."""
         now_ms = to_epoch_ms(self._clock())
         lease_ms = round(self._settings.lease_s * 1000)
         try:
-            await self._table.update(items.claim_update(key, owner=self._owner, now_ms=now_ms, lease_ms=lease_ms))
+            await self._table.update(items.claim_update(row.key, owner=self._owner, now_ms=now_ms, lease_ms=lease_ms))
         except Conflict:
-            return None  # another replica has it
-        return _Claimed(key, insight)
+            return False
+        return True
 
     async def _change_episode(self, insight: Insight) -> bool:
         """Stores what the insight changes, and says whether it is to be published; raises Conflict."""
@@ -128,12 +138,16 @@ class Outbox:
             alerts[alert_id] = items.item_to_alert(current)
         return list(alerts.values())
 
-    async def _publish(self, rows: list[_Claimed]) -> list[_Claimed]:
-        """Those that the bus accepted."""
-        accepted: list[_Claimed] = []
+    async def _publish(self, rows: list[_Row]) -> list[_Row]:
+        """Those that the bus accepted, also where it went away half-way: nothing it took is to be told again."""
+        accepted: list[_Row] = []
         for start in range(0, len(rows), SEND_LIMIT):
             part = rows[start : start + SEND_LIMIT]
-            outcomes = await self._bus.put([self._entry(row.insight) for row in part])
+            try:
+                outcomes = await self._bus.put([self._entry(row.insight) for row in part])
+            except BusUnavailable as error:
+                log.warning("insights_waited", insights=len(rows) - start, reason=error.detail)
+                break
             accepted += [row for row, is_accepted in zip(part, outcomes, strict=True) if is_accepted]
             for row, is_accepted in zip(part, outcomes, strict=True):
                 log.info("insight_published" if is_accepted else "insight_refused", insight_id=row.insight.insight_id)
@@ -142,11 +156,3 @@ class Outbox:
     def _entry(self, insight: Insight) -> Item:
         alert_id = alert_id_of(insight.stream_id, insight.prediction_type)
         return insight_to_entry(insight, alert_url=f"{self._settings.public_url}/alerts/{alert_id}")
-
-
-def _oldest_of_streams(rows: Iterable[Item]) -> list[Item]:
-    """The oldest row of each stream: a recovery waits until what it ends was dealt with."""
-    oldest: dict[str, Item] = {}
-    for row in rows:
-        oldest.setdefault(row["stream"]["S"], row)
-    return list(oldest.values())

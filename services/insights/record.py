@@ -8,7 +8,7 @@ from ulid import ULID
 
 from iops import items
 from iops.clock import from_epoch_ms
-from iops.contract import INSIGHT_RISK_SCORE
+from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
 from iops.insight import Finding, Insight, PredictionType
 from iops.items import Stream
 from iops.table import Table
@@ -104,4 +104,6 @@ async def write_score(table: Table, stream: Stream, finding: Finding, *, now_ms:
 
 def _is_news(stream: Stream, finding: Finding) -> bool:
     before = stream.insight_risk_score or 0
-    return finding.risk_score - before >= JUMP or lasting_type(stream, finding) != stream.insight_type
+    is_worth_a_page_now = before < PAGE_RISK_SCORE <= finding.risk_score  # a step from 79 to 85 is no jump
+    has_jumped = finding.risk_score - before >= JUMP
+    return is_worth_a_page_now or has_jumped or lasting_type(stream, finding) != stream.insight_type
