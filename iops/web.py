@@ -67,6 +67,9 @@ class Health:
                 await check()
             except IopsError as error:
                 failed[name] = error.detail
+            except Exception as error:  # whatever it is, it is named, and the answer is 503
+                log.exception("check_failed", check=name)
+                failed[name] = type(error).__name__
         return failed
 
 
@@ -110,6 +113,8 @@ def create_service(
 async def running(health: Health, **loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs loops beside the requests and cancels them at the end; one that ends by itself makes the service unready."""
     tasks = {name: asyncio.create_task(loop, name=name) for name, loop in loops.items()}
+    for task in tasks.values():
+        task.add_done_callback(_log_failure)
 
     async def check() -> None:
         ended = [name for name, task in tasks.items() if task.done()]
@@ -122,9 +127,12 @@ async def running(health: Health, **loops: Coroutine[Any, Any, None]) -> AsyncIt
     finally:
         for task in tasks.values():
             task.cancel()
-        for name, ending in zip(tasks, await asyncio.gather(*tasks.values(), return_exceptions=True), strict=True):
-            if isinstance(ending, Exception):
-                log.error("loop_failed", loop=name, exc_info=ending)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+def _log_failure(loop: asyncio.Task[None]) -> None:
+    if not loop.cancelled() and (failure := loop.exception()) is not None:
+        log.error("loop_failed", loop=loop.get_name(), exc_info=failure)
 
 
 def problem_response(error: IopsError) -> Response:

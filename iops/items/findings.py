@@ -43,7 +43,6 @@ def outbox_item(insight: Insight) -> Item:
     """What asks alerts to deal with an insight; written in the same transaction as the insight."""
     return key_of(f"insight#{insight.insight_id}", "outbox") | {
         contract.TIME_KEY: number(to_epoch_ms(insight.created_at)),
-        "stream": {"S": insight.stream_id},  # not `stream_id`, which would put the row in the other index too
         "doc": {"S": insight.model_dump_json()},
     }
 
