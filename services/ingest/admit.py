@@ -1,18 +1,17 @@
 """Whether a body may be stored: parsed, in range, in time; a bad one is refused whole, each problem with its index."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from iops.clock import to_epoch_ms
 from iops.contract import REQUEST_BATCHES_LIMIT, SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
-from iops.errors import InvalidInput, MalformedBody, Problem
+from iops.errors import InvalidInput, Problem
 from iops.telemetry import Batch
-
-PROBLEMS_SHOWN: Final = 20
-PROBLEMS_LISTED: Final = 10_000  # beyond, a list of them takes a gigabyte and a second that others wait for
+from services.ingest.refuse import PROBLEMS_SHOWN, refusal_of
 
 
 class Batches(BaseModel):
@@ -24,28 +23,33 @@ class Batches(BaseModel):
     batches: Annotated[tuple[Batch, ...], Field(min_length=1, max_length=REQUEST_BATCHES_LIMIT, fail_fast=True)]
 
 
-def _one_or_many(body: object) -> str:
-    return "many" if isinstance(body, dict) and "batches" in body else "one"
+# Twice what 8 MiB of samples can hold. To say what is wrong, pydantic copies what it refuses: of 8 MiB of `{},` half a
+# gigabyte.
+CONTAINERS_LIMIT: Final = 100_000
 
-
-MetricsBody = Annotated[
-    Annotated[Batch, Tag("one")] | Annotated[Batches, Tag("many")],
-    Discriminator(_one_or_many),
-]
-METRICS_BODY: Final[TypeAdapter[Batch | Batches]] = TypeAdapter(MetricsBody)
+# The key that says which of the two a body is. It is the only key of its object, so it comes first or not at all, and
+# a look at the first bytes spares a copy of the whole body as Python objects.
+MANY: Final = re.compile(rb'\s*\{\s*"batches"\s*:')
+ONE_BATCH: Final = TypeAdapter(Batch)
+MANY_BATCHES: Final = TypeAdapter(Batches)
+METRICS_BODY: Final[TypeAdapter[Batch | Batches]] = TypeAdapter(Batch | Batches)  # for the OpenAPI document
 
 
 def admit(body: bytes, *, now: datetime) -> Sequence[Batch]:
     """The batches of a body. Raises MalformedBody for what is not JSON, InvalidInput for what breaks the contract."""
+    if body.count(b"{") + body.count(b"[") > CONTAINERS_LIMIT:
+        raise InvalidInput(
+            [Problem("body", f"has more than {CONTAINERS_LIMIT} objects and lists: not batches of samples")]
+        )
+    is_many = MANY.match(body) is not None
     try:
-        parsed = METRICS_BODY.validate_json(body)
+        batches = MANY_BATCHES.validate_json(body).batches if is_many else (ONE_BATCH.validate_json(body),)
     except ValidationError as error:
-        raise _refusal(error) from error
-    batches = parsed.batches if isinstance(parsed, Batches) else (parsed,)
+        raise refusal_of(body, error) from error
     problems = [
         problem
         for index, batch in enumerate(batches)
-        for problem in _time_problems(batch, f"batches[{index}]." if isinstance(parsed, Batches) else "", now)
+        for problem in _time_problems(batch, f"batches[{index}]." if is_many else "", now)
     ]
     if problems:
         raise InvalidInput(problems[:PROBLEMS_SHOWN], total=len(problems))
@@ -66,37 +70,3 @@ def _time_problems(batch: Batch, prefix: str, now: datetime) -> list[Problem]:
             problems.append(Problem(f"{prefix}samples[{index}].at", "another sample of the batch has the same instant"))
         seen.add(at_ms)
     return problems
-
-
-def _refusal(error: ValidationError) -> MalformedBody | InvalidInput:
-    total = error.error_count()
-    if total > PROBLEMS_LISTED:
-        return InvalidInput([Problem("body", f"has {total} problems, too many to list; is it of this contract?")])
-    found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
-    if found[0]["type"] == "json_invalid":
-        return MalformedBody(f"the body is not JSON: {found[0]['msg'].removeprefix('Invalid JSON: ')}")
-    real = [problem for problem in found if not _is_echo(problem, found)]
-    problems = [Problem(_field(problem["loc"]), _message(problem)) for problem in real[:PROBLEMS_SHOWN]]
-    return InvalidInput(problems, total=len(real))
-
-
-def _is_echo(problem: Any, found: Sequence[Any]) -> bool:
-    """A list whose first item is bad ends there, and so is said to be too short as well."""
-    location = problem["loc"]
-    return problem["type"] == "too_short" and any(
-        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location for other in found
-    )
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """`("many", "batches", 0, "samples", 3, "read_iops")` as `batches[0].samples[3].read_iops`."""
-    path = ""
-    for part in location[1:]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part[:80]}"
-    return path.removeprefix(".") or "body"
-
-
-def _message(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return "is not a field of the contract"
-    return str(problem["msg"])
