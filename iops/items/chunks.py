@@ -28,13 +28,13 @@ def item_to_window(item: Item) -> Window:
 
 def chunks_query(stream_id: str, *, from_ms: int, to_ms: int, is_consistent: bool = False) -> Item:
     """Every chunk that may hold a sample in `from_ms` to `to_ms`, both included; oldest first."""
-    first_hour_ms = from_ms // HOUR_MS * HOUR_MS
+    first_hour_ms, last_ms = (max(0, min(at, LAST_INSTANT_MS)) for at in (from_ms // HOUR_MS * HOUR_MS, to_ms))
     return {
         "KeyConditionExpression": "entity_id = :id AND entity_type BETWEEN :from AND :to",
         "ExpressionAttributeValues": {
             ":id": {"S": stream_id},
             ":from": {"S": f"{CHUNK_PREFIX}{first_hour_ms:013d}"},
-            ":to": {"S": f"{CHUNK_PREFIX}{to_ms:013d}~"},
+            ":to": {"S": f"{CHUNK_PREFIX}{last_ms:013d}~"},
         },
         "ConsistentRead": is_consistent,
     }

@@ -60,7 +60,7 @@ def cursor_to_start(cursor: str | None, entity_type: str) -> Item | None:
         at_ms = int(at)
     except (binascii.Error, ValueError) as error:
         raise InvalidCursor("cursor: take it from the `cursor` of the page before") from error
-    if not entity_id or len(entity_id) > 1024:
+    if not 0 <= at_ms < 10**13 or not 1 <= len(entity_id) <= 1024:
         raise InvalidCursor("cursor: take it from the `cursor` of the page before")
     return key_of(entity_id, entity_type) | {contract.TIME_KEY: number(at_ms)}
 
