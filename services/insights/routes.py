@@ -25,6 +25,7 @@ router = APIRouter(tags=["insights"])
 LATEST_READS_AT_ONCE: Final = 16
 DEFAULT_RANGE: Final = timedelta(hours=1)
 LONGEST_RANGE: Final = timedelta(days=7)
+YEARS: Final = range(2000, 2200)  # before and after, an instant is a slip and does not fit a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ async def get_samples(
     """A stream's samples from `from` to `to`, both included. Of more than `max_points`, the slowest of each of as many
     equal parts of the range are kept, so that no extreme is lost."""
     end = to or service.clock()
+    if end.year not in YEARS:
+        raise InvalidQuery(f"to: must lie in the years {YEARS.start} to {YEARS.stop - 1}")
     start = from_ or end - DEFAULT_RANGE
     if start > end or end - start > LONGEST_RANGE:
         raise InvalidQuery("from: must lie before `to`, and at most 7 days before it")

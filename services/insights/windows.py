@@ -31,7 +31,6 @@ class _Known:
     window: Window = field(default_factory=empty_window)
     chunks: dict[str, int] = field(default_factory=dict)
     baseline: Baseline | None = None
-    is_stale: bool = True  # the baseline has to be looked up or made again
 
 
 class Windows:
@@ -56,9 +55,9 @@ class Windows:
                 stream_id, from_ms=now_ms - WINDOW_MS, to_ms=now_ms + WINDOW_MS, is_consistent=True
             )
             self._add(known, await self._table.query(request))
-        if len(known.window) and now_ms - BASELINE_S * 1000 < since_ms < known.window.at_ms[0]:
-            known.is_stale = True  # samples of the day before the window: its history has changed
-        await self._refresh_baseline(stream_id, known, now_ms)
+        # Samples of before the window, or of before the hour where that is empty: the history is another one now.
+        is_late = since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS)
+        await self._refresh_baseline(stream_id, known, now_ms, is_late=is_late)
         self._known[stream_id] = known
         self._known.move_to_end(stream_id)
         while len(self._known) > self._limit:
@@ -95,17 +94,15 @@ class Windows:
             log.exception("chunk_left_out", key=error.key)
             return None
 
-    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
-        if known.baseline is None and known.is_stale:
+    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int, *, is_late: bool) -> None:
+        if known.baseline is None and not is_late:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-            known.is_stale = known.baseline is None
-        if not known.is_stale and known.baseline and now_ms - known.baseline.made_at_ms < BASELINE_AGE_MS:
+        if not is_late and known.baseline and now_ms - known.baseline.made_at_ms < BASELINE_AGE_MS:
             return
         request = items.chunks_query(stream_id, from_ms=now_ms - BASELINE_S * 1000, to_ms=now_ms)
         rows = await self._table.query(request)
         known.baseline = await asyncio.to_thread(self._make_baseline, rows, now_ms)
-        known.is_stale = False
         if known.baseline is not None:
             await self._table.put(items.baseline_item(stream_id, known.baseline))
 

@@ -48,9 +48,17 @@ class Cloud:
             await self.call("dynamodb", "delete_table", TableName=contract.TABLE_NAME)
         await self.call("dynamodb", "create_table", **contract.table_schema())
         for name in (contract.SCORING_QUEUE, contract.SCORING_DEAD_LETTERS):
-            await self.call("sqs", "purge_queue", QueueUrl=self.queue_url(name))
+            await self._renew_queue(name)
         for path in self.plan.mail_dir.glob("*.eml"):
             path.unlink()
+
+    async def _renew_queue(self, name: str) -> None:
+        """A queue of its own for each test: a poll whose caller has left still takes a message, for its 10 s."""
+        url = self.queue_url(name)
+        asked = ["VisibilityTimeout", "RedrivePolicy"]
+        reply = await self.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=asked)
+        await self.call("sqs", "delete_queue", QueueUrl=url)
+        await self.call("sqs", "create_queue", QueueName=name, Attributes=reply["Attributes"])
 
     def queue_url(self, name: str) -> str:
         return f"{self.endpoint_url}/{resources.ACCOUNT_ID}/{name}"
