@@ -1,7 +1,9 @@
 """Scores one peer group: its windows, its streams' past, the rules, and what of it is written."""
 
 import asyncio
+import re
 from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -22,6 +24,7 @@ from services.insights.windows import Windows
 log = structlog.get_logger()
 
 READS_AT_ONCE: Final = 16
+LETTERED_DISK: Final = re.compile(r"(sd|vd|xvd|hd)[a-z]+\d*")  # sda, vdb, xvdf: the driver and a count in letters
 CURRENT_MS: Final = 1_800_000  # longer than any sensible batch, shorter than an outage worth a spool
 STREAMS_LIMIT: Final = 20_000
 STREAM_MAX_AGE_MS: Final = 300_000  # a stream's row is read again after this; a lost race reads it at once
@@ -36,7 +39,7 @@ class Scorer:
         self._clock = clock
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._streams: dict[str, tuple[Stream, int]] = {}
-        self._groups: dict[str, asyncio.Lock] = {}
+        self._groups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone when nobody scores it
         self._scored = metrics.counter("iops_streams_scored", "Streams scored", "scorer")
         self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
         self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
@@ -47,18 +50,14 @@ class Scorer:
         Raises TableUnavailable; what was written until then stays and is not written again.
         """
         lock = self._groups.setdefault(request.peer_group, asyncio.Lock())
-        try:
-            async with lock:
-                await self._score_group(request)
-        finally:
-            if not lock.locked():
-                self._groups.pop(request.peer_group, None)
+        async with lock:
+            await self._score_group(request)
 
     async def _score_group(self, request: ScoringRequest) -> None:
         members = [
             items.item_to_member(row) for row in await self._table.query(items.members_query(request.peer_group))
         ]
-        loaded = await asyncio.gather(*(self._load(stream_id, request.since_ms) for stream_id in members))
+        loaded = await asyncio.gather(*(self._load(stream_id, request) for stream_id in members))
         subjects = {stream.stream_id: subject for stream, subject in loaded if stream is not None}
         findings = judge_group(subjects)
         self._scored.labels("rules").inc(len(findings))
@@ -71,23 +70,24 @@ class Scorer:
             written[worth] = written.get(worth, 0) + 1
         log.info("group_scored", peer_group=request.peer_group, streams=len(subjects), **written)
 
-    async def _load(self, stream_id: str, since_ms: int) -> tuple[Stream | None, Subject]:
+    async def _load(self, stream_id: str, request: ScoringRequest) -> tuple[Stream | None, Subject]:
         async with self._reads:
-            window, baseline = await self._windows.load(stream_id, since_ms=since_ms)
-            stream = await self._stream(stream_id)
+            window, baseline = await self._windows.load(stream_id, since_ms=request.since_ms)
+            stream = await self._stream(stream_id, request.peer_group)
         kind = device_kind(stream_id, stream.labels.get("volume_type")) if stream else ""
         limit = stream.provisioned_iops if stream else None
         return stream, Subject(window, baseline, provisioned_iops=limit, device_kind=kind)
 
-    async def _stream(self, stream_id: str) -> Stream | None:
+    async def _stream(self, stream_id: str, peer_group: str) -> Stream | None:
+        """None where there is no such stream, or it moved to another group and its old member row outlived that."""
         now_ms = to_epoch_ms(self._clock())
         cached = self._streams.get(stream_id)
-        if cached and now_ms - cached[1] < STREAM_MAX_AGE_MS:
+        if cached and cached[0].peer_group == peer_group and now_ms - cached[1] < STREAM_MAX_AGE_MS:
             return cached[0]
         row = await self._table.get(items.key_of(stream_id, "stream"))
-        if row is None:
+        stream = items.item_to_stream(row) if row else None
+        if stream is None or stream.peer_group != peer_group:
             return None
-        stream = items.item_to_stream(row)
         if len(self._streams) >= STREAMS_LIMIT:
             self._streams.clear()  # only a cache: it fills again
         self._streams[stream_id] = (stream, now_ms)
@@ -132,4 +132,5 @@ def device_kind(stream_id: str, volume_type: str | None) -> str:
     if volume_type:
         return volume_type
     device = stream_id.rpartition(":")[2]
-    return "sd" if device.startswith("sd") else device.rstrip("0123456789np-")
+    lettered = LETTERED_DISK.fullmatch(device)
+    return lettered.group(1) if lettered else device.rstrip("0123456789np-")
