@@ -191,6 +191,9 @@ def row_to_dict(window: Window, index: int) -> dict[str, str | float | int | Non
             row[channel.name] = None
         else:
             row[channel.name] = int(value) if channel.name in ("in_flight", "io_errors") else value
+    for direction in ("read", "write"):
+        if row[f"{direction}_iops"] == 0:  # or so few that it rounds to 0
+            row[f"{direction}_await_ms"] = None
     return row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse
@@ -17,7 +17,7 @@ from iops.errors import DamagedChunk, InvalidQuery, NotFound
 from iops.insight import Insight, PredictionType
 from iops.items import Item, Stream
 from iops.table import Table
-from iops.telemetry import Sample, merge_windows, row_to_dict
+from iops.telemetry import Sample, Window, merge_windows, row_to_dict
 from services.insights.downsample import worst_of_buckets
 
 router = APIRouter(tags=["insights"])
@@ -125,7 +125,7 @@ async def get_samples(
     window = await asyncio.to_thread(lambda: merge_windows([items.item_to_window(row) for row in rows]))
     window = window.since(from_ms).until(to_ms + 1)
     kept = worst_of_buckets(window, from_ms=from_ms, to_ms=to_ms, buckets=max_points)
-    return SamplePage(items=[_sample(row_to_dict(window, index)) for index in kept], stored=len(window))
+    return SamplePage(items=[_sample(window, index) for index in kept], stored=len(window))
 
 
 @router.get("/insights/recent")
@@ -136,7 +136,7 @@ async def list_insights(
     min_risk: Annotated[float, Query(ge=0, le=100)] = 0,
 ) -> InsightPage:
     """Insights of all streams, newest first."""
-    where = ("risk_score >= :min", {":min": {"N": f"{min_risk:g}"}}) if min_risk else None
+    where = ("risk_score >= :min", {":min": {"N": f"{min_risk:.3f}"}}) if min_risk else None
     rows, next_cursor = await service.table.list_page("insight", limit=limit, cursor=cursor, where=where)
     return InsightPage(items=[items.item_to_insight(row) for row in rows], cursor=next_cursor)
 
@@ -186,11 +186,11 @@ def _latest(rows: list[Item]) -> Sample | None:
         window = items.item_to_window(rows[0]) if rows else None
     except DamagedChunk:
         return None
-    return _sample(row_to_dict(window, -1)) if window else None
+    return _sample(window, -1) if window else None
 
 
-def _sample(row: dict[str, Any]) -> Sample:
-    return Sample.model_validate(row, strict=False)
+def _sample(window: Window, index: int) -> Sample:
+    return Sample.model_validate(row_to_dict(window, index), strict=False)
 
 
 FRONT_PAGE: Final = """<!doctype html>

@@ -21,7 +21,13 @@ from tests.unit.builders import AT, AT_MS, a_batch, a_window
 from tests.unit.fakes import FakeTable, aws_error
 
 MINUTE = timedelta(minutes=1)
-HANGS: dict[str, Any] = {"read_iops": 0.0, "read_bytes_s": 0.0, "read_await_ms": None, "in_flight": 4, "utilization_ratio": 1.0}
+HANGS: dict[str, Any] = {
+    "read_iops": 0.0,
+    "read_bytes_s": 0.0,
+    "read_await_ms": None,
+    "in_flight": 4,
+    "utilization_ratio": 1.0,
+}
 
 
 class Scene:
