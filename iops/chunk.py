@@ -8,8 +8,11 @@ the whole column is null. A chunk written before a channel existed is shorter an
 from __future__ import annotations
 
 import hashlib
+import threading
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from operator import sub
 from typing import Any, Final
 
 import msgpack
@@ -20,6 +23,8 @@ from iops.errors import DamagedChunk
 from iops.telemetry import CHANNELS, NAN, Channel, Window
 
 VERSION: Final = 1
+VERSION_BYTE: Final = bytes([VERSION])
+Deltas = Sequence[int | None]
 UNPACKED_LIMIT_BYTES: Final = 1024 * 1024  # 1,000 samples of 14 columns at msgpack's 9 bytes are 126 KB
 
 
@@ -37,7 +42,7 @@ def columns_of(window: Window) -> bytes:
 
 def pack(content: bytes) -> bytes:
     """A chunk's content, compressed and versioned."""
-    return bytes([VERSION]) + zstandard.ZstdCompressor(level=3, write_checksum=True).compress(content)
+    return VERSION_BYTE + _compressor().compress(content)
 
 
 def content_digest(content: bytes) -> str:
@@ -63,9 +68,7 @@ def _decode(data: bytes) -> Window:
         raise ValueError(f"unpacks to more than {UNPACKED_LIMIT_BYTES} bytes")
     if not zstandard.get_frame_parameters(data[1:]).has_checksum:
         raise ValueError("has no checksum")
-    content = zstandard.ZstdDecompressor().decompress(
-        data[1:], max_output_size=UNPACKED_LIMIT_BYTES, allow_extra_data=False
-    )
+    content = _decompressor().decompress(data[1:], max_output_size=UNPACKED_LIMIT_BYTES, allow_extra_data=False)
     version, instants, columns = msgpack.unpackb(content, strict_map_key=True)
     if version != VERSION:
         raise ValueError(f"content of version {version} under version {VERSION}")
@@ -87,17 +90,49 @@ def _instants_to_deltas(at_ms: array[int]) -> list[int]:
     return [at_ms[0], *(after - before for before, after in pairwise(at_ms))]
 
 
-def _column_to_deltas(column: array[float], channel: Channel) -> list[int | None] | None:
+def _column_to_deltas(column: array[float], channel: Channel) -> Deltas | None:
+    steps = channel.steps_per_unit
+    first = column[0]
+    if column.count(first) == len(column):  # a constant, as intervals are; never NaN, which equals nothing
+        return [round(first * steps)] + [0] * (len(column) - 1)
+    total = sum(column)
+    if total == total:
+        scaled = [round(value * steps) for value in column]
+        return [scaled[0], *map(sub, scaled[1:], scaled)]
+    return _column_with_nulls_to_deltas(column, steps)
+
+
+def _column_with_nulls_to_deltas(column: array[float], steps: int) -> Deltas | None:
     deltas: list[int | None] = []
     before = 0
     for value in column:
         if value != value:
             deltas.append(None)
             continue
-        scaled = round(value * channel.steps_per_unit)
+        scaled = round(value * steps)
         deltas.append(scaled - before)
         before = scaled
-    return deltas if any(delta is not None for delta in deltas) else None
+    return None if deltas.count(None) == len(deltas) else deltas
+
+
+# A compressor costs 40 us to make and may be used by one thread at a time; scoring decodes in threads too.
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    try:
+        made: zstandard.ZstdCompressor = _local.compressor
+    except AttributeError:
+        made = _local.compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    return made
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    try:
+        made: zstandard.ZstdDecompressor = _local.decompressor
+    except AttributeError:
+        made = _local.decompressor = zstandard.ZstdDecompressor()
+    return made
 
 
 def _deltas_to_column(deltas: Any, channel: Channel, count: int) -> array[float]:

@@ -29,7 +29,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Outside in: the clients outlive the loops that use them, and by the time the loops end the server has
         # answered every request, so nothing waits in the queue ahead of the table.
-        async with open_table(configured) as table, open_scoring_queue(configured) as queue:
+        async with open_table(configured, writes_much=True) as table, open_scoring_queue(configured) as queue:
             commit = GroupCommit(table, configured, metrics)
             notifier = ScoringNotifier(queue, metrics)
             app.state.ingest = routes.Ingest(
