@@ -51,7 +51,7 @@ def parse_diskstats(text: str) -> dict[str, Counters]:
     """
     lines = (line.split() for line in text.splitlines())
     return {
-        columns[2]: Counters(*(int(column) for column in columns[3:COLUMNS_MIN]), _completed_others(columns))
+        columns[2]: Counters(*[*map(int, columns[3:COLUMNS_MIN]), _completed_others(columns)])
         for columns in lines
         if len(columns) >= COLUMNS_MIN  # Linux 2.6 gave partitions lines of 7
     }
