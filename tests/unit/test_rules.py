@@ -198,6 +198,22 @@ class TestStall:
 
         assert judge(a_minute_with(hangs, at=range(50, 60))).prediction_type is PredictionType.STALL
 
+    def test_two_lone_requests_minutes_apart_are_none(self) -> None:
+        caught = IDLE | {"in_flight": 1, "utilization_ratio": 0.01}
+        lone = [a_window(1, end=AT - timedelta(minutes=ago), interval_s=2.0, **caught) for ago in (7, 0)]
+
+        assert judge(merge_windows(lone)).risk_score == 0
+
+    def test_one_that_is_over_for_ten_minutes_is_over(self) -> None:
+        hung = a_window(6, end=AT - timedelta(minutes=10), **self.HANGS)
+
+        assert judge(merge_windows([hung, a_window(590, **IDLE)])).risk_score == 0
+
+    def test_two_intervals_of_a_minute_are_one(self) -> None:
+        finding = judge(a_window(2, interval_s=60.0, **self.HANGS))
+
+        assert finding.facts[0].sentence == "nothing completed for 120 s with 4 requests in flight"
+
     def test_it_needs_no_history(self) -> None:
         finding = judge(a_minute_with(self.HANGS, at=range(50, 60)), baseline=None)
 
@@ -237,6 +253,14 @@ class TestThrottling:
         finding = judge(a_window(read_await_ms=4.0, read_iops=180.0), provisioned_iops=200.0)
 
         assert finding.prediction_type is PredictionType.PERFORMANCE_DEGRADATION
+
+    def test_without_history_a_limit_does_not_hide_a_disk_that_is_slower_than_its_peers(self) -> None:
+        peers = [Subject(a_window(900), None) for _ in range(3)]
+        slow = a_window(900, read_await_ms=8.0, read_iops=198.0)
+
+        finding = judge(slow, baseline=None, peers=peers, provisioned_iops=200.0)
+
+        assert finding.prediction_type is PredictionType.FAIL_SLOW
 
 
 class TestWarmingUp:
