@@ -1,20 +1,24 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
 import asyncio
+import os
+import random
 import re
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter, Histogram
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iops.errors import InvalidInput, IopsError, Unavailable
@@ -23,7 +27,9 @@ from iops.observability import Metrics
 log = structlog.get_logger()
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-QUIET_ROUTES: Final = ("/health/live", "/health/ready", "/internal/metrics")  # asked every few seconds
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Asked every few seconds: their good answers are not logged.
+QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
 PROBLEM_TYPE: Final = "application/problem+json"
 SECURITY_HEADERS: Final = (
@@ -73,6 +79,7 @@ class Health:
         return failed
 
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -89,9 +96,20 @@ class Service(FastAPI):
 
 
 def create_service(
-    name: str, *, routers: Sequence[APIRouter], lifespan: Lifespan, metrics: Metrics, health: Health
+    name: str,
+    *,
+    routers: Sequence[APIRouter],
+    lifespan: Lifespan,
+    metrics: Metrics,
+    health: Health,
+    sampled: Mapping[str, float] = MappingProxyType({}),
+    quick: Mapping[str, Endpoint] = MappingProxyType({}),
 ) -> Service:
-    """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use."""
+    """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use.
+
+    `sampled` names routes of which only a share (0-1) of the good answers is logged; `quick` the endpoints of POSTs
+    that cannot afford routing.
+    """
     app = Service(
         title=f"IOPS Dashboard: {name}",
         lifespan=lifespan,
@@ -105,7 +123,9 @@ def create_service(
     app.add_exception_handler(IopsError, _answer_expected)
     app.add_exception_handler(RequestValidationError, _answer_invalid_query)
     app.add_exception_handler(HTTPException, _answer_http)
-    app.add_middleware(RequestLine, metrics=metrics)
+    for path, endpoint in quick.items():
+        app.add_middleware(QuickDoor, path=path, endpoint=endpoint)
+    app.add_middleware(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled})
     return app
 
 
@@ -148,9 +168,12 @@ def problem_response(error: IopsError) -> Response:
 class RequestLine:
     """Outermost: gives each request an id, measures it, logs one line, turns what nobody expected into a bare 500."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, sampled: Mapping[str, float]) -> None:
+        """`sampled` names routes of which only a share (0-1) of the good answers is logged."""
         self._app = app
         self._metrics = metrics
+        self._sampled = sampled
+        self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # a look-up of labels costs 3 us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -184,9 +207,10 @@ class RequestLine:
 
     def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-        self._metrics.request_s.labels(route).observe(duration_s)
-        if route in QUIET_ROUTES and status < 400:
+        answered, seconds = self._counters_of(scope["method"], route, status)
+        answered.inc()
+        seconds.observe(duration_s)
+        if status < 400 and random.random() >= self._sampled.get(route, 1.0):  # noqa: S311 - which lines are kept
             return
         level = log.warning if status >= 500 else log.info
         level(
@@ -197,6 +221,37 @@ class RequestLine:
             duration_ms=round(duration_s * 1000, 2),
             **scope.get("state", {}).get("facts", {}),
         )
+
+    def _counters_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        key = (method if method in METHODS else "other", route, status)
+        if key not in self._counters:
+            answered = self._metrics.requests.labels(key[0], route, str(status))
+            self._counters[key] = (answered, self._metrics.request_s.labels(route))
+        return self._counters[key]
+
+
+class QuickDoor:
+    """Answers POST on one path without FastAPI's routing and injection, which cost more than storing a sample does.
+
+    The route stays declared with its router, which documents it and answers the other methods.
+    """
+
+    def __init__(self, app: ASGIApp, *, path: str, endpoint: Endpoint) -> None:
+        self._app = app
+        self._path = path
+        self._endpoint = endpoint
+        self._route = Route(path, endpoint)  # what the request's line calls it
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self._route
+        try:
+            response = await self._endpoint(Request(scope, receive))
+        except IopsError as error:
+            response = problem_response(error)
+        await response(scope, receive, send)
 
 
 def note(request: Request, **facts: object) -> None:
@@ -266,7 +321,7 @@ def _request_id(scope: Scope) -> str:
             given: str = value.decode("latin-1")
             if REQUEST_ID.fullmatch(given):
                 return given
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _loggable(path: str) -> str:

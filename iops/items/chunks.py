@@ -63,6 +63,9 @@ def _chunk_item(stream_id: str, window: Window) -> Item:
 
 
 def _hours_of(window: Window) -> Iterator[Window]:
+    if window.at_ms[0] // HOUR_MS == window.at_ms[-1] // HOUR_MS:
+        yield window
+        return
     start = 0
     for index in range(1, len(window) + 1):
         if index == len(window) or window.at_ms[index] // HOUR_MS != window.at_ms[start] // HOUR_MS:

@@ -43,6 +43,14 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-    service = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    service = create_service(
+        "ingest",
+        routers=[routes.router],
+        lifespan=lifespan,
+        metrics=metrics,
+        health=health,
+        sampled={"/metrics": configured.log_ratio},
+        quick={"/metrics": routes.post_metrics},
+    )
     service.schemas = routes.METRICS_SCHEMA["$defs"]
     return service

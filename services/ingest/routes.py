@@ -11,8 +11,8 @@ from iops import items
 from iops.clock import Clock
 from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
-from services.ingest.parse import Arrival
 from services.ingest.notify import ScoringNotifier
+from services.ingest.parse import Arrival
 from services.ingest.receive import read_body
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
