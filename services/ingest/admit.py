@@ -11,7 +11,8 @@ from iops.clock import to_epoch_ms
 from iops.contract import REQUEST_BATCHES_LIMIT, SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
 from iops.errors import InvalidInput, Problem
 from iops.telemetry import Batch
-from services.ingest.parse import Arrival, arrival_of, parse
+from services.ingest.arrival import Arrival, arrival_of
+from services.ingest.parse import parse
 from services.ingest.refuse import PROBLEMS_SHOWN, refusal_of
 
 

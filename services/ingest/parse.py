@@ -6,7 +6,6 @@ take goes to the pydantic models, which are the contract. A test holds it to the
 
 import re
 from array import array
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter, ge
 from typing import Annotated, Final
@@ -15,9 +14,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from iops.contract import BATCH_SAMPLES_LIMIT, REQUEST_BATCHES_LIMIT
-from iops.telemetry import CHANNELS, NAN, Batch, Window, default_peer_group, window_from_samples
+from iops.telemetry import CHANNELS, NAN, Window, default_peer_group
+from services.ingest.arrival import Arrival
 
-STREAM_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:@+=-]*$"
+STREAM_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._:@+=-]*\Z"  # a dollar would allow a last newline
 LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 LABEL_VALUE_LIMIT: Final = 128
 LABELS_LIMIT: Final = 16
@@ -25,17 +25,6 @@ LABELS_LIMIT: Final = 16
 Rate = Annotated[float, Meta(ge=0, le=1e8)]
 BytesRate = Annotated[float, Meta(ge=0, le=1e12)]
 Milliseconds = Annotated[float, Meta(ge=0, le=3_600_000)]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Samples of one stream as a door understood them, and what it knows of the stream."""
-
-    stream_id: str
-    group: str
-    labels: dict[str, str]
-    provisioned_iops: float | None
-    window: Window
 
 
 class QuickSample(Struct, forbid_unknown_fields=True, gc=False):
@@ -96,13 +85,6 @@ def parse(body: bytes, *, earliest_ms: int, latest_ms: int) -> list[Arrival] | N
         group = batch.peer_group or default_peer_group(batch.stream_id)
         arrivals.append(Arrival(batch.stream_id, group, batch.labels, batch.provisioned_iops, window))
     return arrivals
-
-
-def arrival_of(batch: Batch) -> Arrival:
-    """The same from the models, which read what the quick way left."""
-    return Arrival(
-        batch.stream_id, batch.group, batch.labels, batch.provisioned_iops, window_from_samples(batch.samples)
-    )
 
 
 def _window_of(samples: list[QuickSample]) -> Window | None:

@@ -8,7 +8,7 @@ from typing import Final
 from iops import items
 from iops.clock import Clock, to_epoch_ms
 from iops.table import Table
-from services.ingest.parse import Arrival
+from services.ingest.arrival import Arrival
 
 REFRESH_S: Final = 3600  # the row's place in the index says that the stream still sends
 CONCURRENCY: Final = 16  # UpdateItem calls under way at once; a fleet that appears at once does not starve the writers

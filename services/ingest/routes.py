@@ -7,12 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from iops import items
 from iops.clock import Clock
 from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
+from services.ingest.arrival import Arrival
 from services.ingest.notify import ScoringNotifier
-from services.ingest.parse import Arrival
 from services.ingest.receive import read_body
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
@@ -70,9 +69,7 @@ async def post_metrics(request: Request) -> Response:
 
 async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:
     """Stores the samples and says how many; raises QueueFull or TableUnavailable."""
-    rows = [row for arrival in arrivals for row in items.chunk_items(arrival.stream_id, arrival.window)]
-    samples = sum(len(arrival.window) for arrival in arrivals)
-    await ingest.commit.store(rows, samples=samples)
+    samples = await ingest.commit.store(arrivals)
     await ingest.registry.ensure(arrivals)
     for arrival in arrivals:
         ingest.notifier.note(arrival.group, arrival.window.at_ms[0])
