@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
@@ -56,26 +57,36 @@ class View:
             return None
         return self.recent.await_ms / max(self.usual_await_ms, FINEST_AWAIT_MS)
 
-    def slow_samples(self, window: Window) -> list[bool | None]:
-        """Of each sample whether it is slow; None where nothing completed or nothing is known to compare with."""
-        if self.usual_await_ms is None:
-            return [None] * len(window)
-        threshold_ms = SLOW_SAMPLE_RATIO * self.usual_await_ms
-        rows = (summarize(window.cut(index, index + 1)) for index in range(len(window)))
-        return [None if row is None or row.await_ms is None else row.await_ms > threshold_ms for row in rows]
+    def slow_samples(self, window: Window) -> Iterator[bool | None]:
+        """Of each sample, the newest first, whether it is slow; None where nothing completed or nothing is known."""
+        usual_ms = self.usual_await_ms
+        threshold_ms = math.inf if usual_ms is None else SLOW_SAMPLE_RATIO * usual_ms
+        reads, writes = window["read_iops"], window["write_iops"]
+        read_await, write_await = window["read_await_ms"], window["write_await_ms"]
+        for index in range(len(window) - 1, -1, -1):
+            # An await is NaN where nothing completed in its direction.
+            timed_reads = reads[index] if read_await[index] == read_await[index] else 0.0
+            timed_writes = writes[index] if write_await[index] == write_await[index] else 0.0
+            if usual_ms is None or timed_reads + timed_writes == 0:
+                yield None
+                continue
+            waited = (read_await[index] * timed_reads if timed_reads else 0.0) + (
+                write_await[index] * timed_writes if timed_writes else 0.0
+            )
+            yield waited > threshold_ms * (timed_reads + timed_writes)
 
     def slow_run(self) -> Window:
         """The slow samples that last until now, with the odd good one between; at least the last sample."""
-        began = len(self.window) - 1
-        good = 0
-        for index, is_slow in reversed(list(enumerate(self.slow_samples(self.window)))):
+        last = len(self.window) - 1
+        began, good = last, 0
+        for back, is_slow in enumerate(self.slow_samples(self.window)):
             if is_slow:
-                began, good = index, 0
+                began, good = last - back, 0
             elif is_slow is False:
                 good += 1
                 if good > GOOD_SAMPLES_IN_RUN:
                     break
-        return self.window.cut(began, len(self.window))
+        return self.window.cut(began, last + 1)
 
 
 def view_of(subject: Subject) -> View:

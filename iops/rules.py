@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import add
 from statistics import median
 from typing import Final
 
-from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, quantile, summarize
+from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, quantile
 from iops.clock import from_epoch_ms
 from iops.evidence import (
     ENOUGH_PEERS,
@@ -111,16 +112,16 @@ def _stall(view: View) -> Finding | None:
     """In flight, and nothing completed. One request caught in flight on an idle disk is not a stall, so a lone sample
     counts only where the disk was also busy for half of it."""
     window = _last_minute(view.window)
-    run_ms = longest_ms = began_ms = 0
+    run_ms = longest_ms = began_ms = ended = 0
     for index, at in enumerate(window.at_ms):
         if not _follows(window, index):
             run_ms = 0
         run_ms = run_ms + round(window["interval_s"][index] * 1000) if _is_stalled(window, index) else 0
         if run_ms > longest_ms:
-            longest_ms, began_ms = run_ms, at - run_ms
+            longest_ms, began_ms, ended = run_ms, at - run_ms, index
     if longest_ms < STALL_MIN_MS:
         return None
-    in_flight = max(window["in_flight"])
+    in_flight = window["in_flight"][ended]
     fact = Fact(
         name="stalled_s",
         value=longest_ms / 1000,
@@ -173,8 +174,7 @@ def _throttled(view: View) -> Finding | None:
     if limit is None or recent is None:
         return None
     run = view.slow_run()
-    since_slow = summarize(run) if len(run) > 1 else None
-    iops = max(recent.iops, since_slow.iops if since_slow else 0)
+    iops = max(recent.iops, _median_iops(run))
     if iops < AT_LIMIT_RATIO * limit:
         return None
     fact = Fact(
@@ -192,6 +192,11 @@ def _throttled(view: View) -> Finding | None:
         confidence=0.9,
         began_at=start_of(run),
     )
+
+
+def _median_iops(window: Window) -> float:
+    """Of a ramp the half that has arrived counts."""
+    return float(median(map(add, window["read_iops"], window["write_iops"])))
 
 
 def _slow(view: View, peers: Sequence[View]) -> Finding | None:

@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 WINDOW_MS: Final = 3_600_000
 BASELINE_AGE_MS: Final = 3_600_000  # an hour later it is made again
+LATE_AGE_MS: Final = 300_000  # where late samples came
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ class Windows:
         if known.baseline is None and not is_late:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-        if not is_late and known.baseline and now_ms - known.baseline.made_at_ms < BASELINE_AGE_MS:
+        if known.baseline and not _is_due(known.baseline, now_ms, is_late=is_late):
             return
         request = items.chunks_query(stream_id, from_ms=now_ms - BASELINE_S * 1000, to_ms=now_ms)
         rows = await self._table.query(request)
@@ -109,3 +110,10 @@ class Windows:
     def _make_baseline(self, rows: list[Item], now_ms: int) -> Baseline | None:
         windows = [window for window in map(self._decode, rows) if window is not None]
         return make_baseline(merge_windows(windows).since(now_ms - BASELINE_S * 1000), made_at_ms=now_ms)
+
+
+def _is_due(baseline: Baseline, now_ms: int, *, is_late: bool) -> bool:
+    """Hourly. Late samples change a whole day little, so it waits five minutes for more; an unfinished day does not."""
+    is_whole = now_ms - baseline.from_ms >= BASELINE_S * 1000 - BASELINE_AGE_MS
+    age_limit_ms = BASELINE_AGE_MS if not is_late else LATE_AGE_MS if is_whole else 0
+    return now_ms - baseline.made_at_ms >= age_limit_ms

@@ -185,6 +185,11 @@ class TestStall:
         assert finding.facts[0].sentence == "nothing completed for 10 s with 4 requests in flight"
         assert finding.began_at == AT - timedelta(seconds=10)
 
+    def test_what_was_in_flight_before_it_is_not_its_evidence(self) -> None:
+        busy = a_minute_with(self.HANGS, at=range(50, 60), in_flight=64)
+
+        assert judge(busy).facts[0].sentence == "nothing completed for 10 s with 4 requests in flight"
+
     def test_three_seconds_do_not(self) -> None:
         assert judge(a_minute_with(self.HANGS, at=range(50, 53))).prediction_type is not PredictionType.STALL
 
@@ -248,6 +253,13 @@ class TestThrottling:
 
     def test_at_the_limit_without_waiting_it_does_not(self) -> None:
         assert judge(a_window(), provisioned_iops=200.0).risk_score == 55
+
+    def test_a_ramp_that_has_reached_the_limit_is_at_it(self) -> None:
+        ramp = a_minute_with(
+            {"read_iops": 150.0, "read_await_ms": 8.0}, at=range(20), read_iops=198.0, read_await_ms=8.0
+        )
+
+        assert judge(ramp, provisioned_iops=200.0).prediction_type is PredictionType.THROUGHPUT_THROTTLING
 
     def test_below_the_limit_it_is_another_matter(self) -> None:
         finding = judge(a_window(read_await_ms=4.0, read_iops=180.0), provisioned_iops=200.0)
