@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import median
 from typing import Final
 
-from iops.baseline import Baseline, Summary, summarize
+from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, summarize
 from iops.clock import from_epoch_ms
 from iops.insight import Fact
 from iops.telemetry import Window
@@ -19,6 +19,7 @@ RECENT_SPANS_S: Final = (60, 180, 900)  # the shortest with enough requests in i
 ENOUGH_REQUESTS: Final = 50
 ENOUGH_SAMPLES: Final = 3
 ENOUGH_PEERS: Final = 3  # beside the stream itself
+PEERS_SPAN_MS: Final = 15 * MINUTE_MS
 FINEST_AWAIT_MS: Final = 0.01  # below what diskstats resolves, so never a divisor
 SLOW_SAMPLE_RATIO: Final = 2.0  # a sample with an await of more than this times the 24 h median is slow
 GOOD_SAMPLES_IN_RUN: Final = 2  # within a slow run, so many good samples in a row are chance
@@ -115,6 +116,19 @@ def peers_await_ms(peers: Sequence[View]) -> float | None:
     return median(known) if len(known) >= ENOUGH_PEERS else None
 
 
+def ratios_to_peers(view: View, peers: Sequence[View]) -> list[float]:
+    """Of each of the last 15 minutes, the stream's await over the median of its peers'."""
+    from_ms = view.window.at_ms[-1] - PEERS_SPAN_MS
+    own = _await_by_minute(view.window.since(from_ms))
+    others = [_await_by_minute(peer.window.since(from_ms)) for peer in peers]
+    ratios = []
+    for minute, await_ms in own.items():
+        beside = [other[minute] for other in others if minute in other]
+        if len(beside) >= ENOUGH_PEERS:
+            ratios.append(await_ms / max(median(beside), FINEST_AWAIT_MS))
+    return ratios
+
+
 def latency_facts(view: View, peers_ms: float | None) -> list[Fact]:
     """How slow, beside its own day and its peers."""
     if view.recent is None or view.recent.await_ms is None:
@@ -178,3 +192,7 @@ def _recent(window: Window) -> Window:
         if row is not None and row.samples >= ENOUGH_SAMPLES and row.completions >= ENOUGH_REQUESTS:
             break
     return part
+
+
+def _await_by_minute(window: Window) -> dict[int, float]:
+    return {row.ends_ms // MINUTE_MS: row.await_ms for row in minutes_of(window) if row.await_ms is not None}
