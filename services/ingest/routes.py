@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from iops.clock import Clock
-from iops.web import note
+from iops.errors import BodyTooLarge, InvalidInput, MalformedBody, SlowBody, TableUnavailable, UnknownEncoding
+from iops.web import error_responses, note
 from services.ingest.admit import METRICS_BODY, admit
 from services.ingest.arrival import Arrival
 from services.ingest.notify import ScoringNotifier
@@ -49,6 +50,7 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
     "/metrics",
     status_code=202,
     response_model=Accepted,
+    responses=error_responses(MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, TableUnavailable),
     openapi_extra={
         "requestBody": {
             "required": True,
