@@ -12,17 +12,16 @@ from typing import Any, Final, Literal
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import Counter, Histogram
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iops.errors import InvalidInput, IopsError, Unavailable
+from iops.errors import IopsError, Unavailable
 from iops.observability import Metrics
+from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
 
 log = structlog.get_logger()
 
@@ -31,7 +30,6 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 # Asked every few seconds: their good answers are not logged.
 QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
-PROBLEM_TYPE: Final = "application/problem+json"
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -39,48 +37,6 @@ SECURITY_HEADERS: Final = (
 )
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
-
-
-class FieldProblem(BaseModel):
-    """One thing wrong with the input."""
-
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """What every error looks like (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    errors: list[FieldProblem] | None = None
-
-
-PROBLEM_SCHEMA: Final = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-PROBLEM_SCHEMAS: Final = {**PROBLEM_SCHEMA.pop("$defs"), "Problem": PROBLEM_SCHEMA}
-# FastAPI would say application/json of a `model`; errors are problem+json.
-ERROR_RESPONSE: Final = {
-    "description": "an error, with a code and a sentence",
-    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
-
-
-def error_responses(*errors: type[IopsError]) -> dict[int | str, dict[str, Any]]:
-    """What a route's OpenAPI says of the errors it answers with."""
-    return {
-        error.status: {
-            **ERROR_RESPONSE,
-            "description": error.title,
-            **({"headers": RETRY_AFTER} if issubclass(error, Unavailable) else {}),
-        }
-        for error in errors
-    }
-
-
-RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 
 class Readiness(BaseModel):
@@ -151,9 +107,7 @@ def create_service(
     )
     for router in (*routers, _operations(metrics, health)):
         app.include_router(router)
-    app.add_exception_handler(IopsError, _answer_expected)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_query)
-    app.add_exception_handler(HTTPException, _answer_http)
+    answer_errors(app)
     for path, endpoint in quick.items():
         app.add_middleware(QuickDoor, path=path, endpoint=endpoint)
     app.add_middleware(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled})
@@ -184,16 +138,6 @@ async def running(health: Health, **loops: Coroutine[Any, Any, None]) -> AsyncIt
 def _log_failure(loop: asyncio.Task[None]) -> None:
     if not loop.cancelled() and (failure := loop.exception()) is not None:
         log.error("loop_failed", loop=loop.get_name(), exc_info=failure)
-
-
-def problem_response(error: IopsError) -> Response:
-    """An expected failure as the sender sees it."""
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
-    extra: dict[str, Any] = {}
-    if isinstance(error, InvalidInput):
-        extra["errors"] = [{"field": problem.field, "message": problem.message} for problem in error.problems]
-    body = _problem(error.status, error.code, error.title, error.detail) | extra
-    return JSONResponse(body, error.status, headers, media_type=PROBLEM_TYPE)
 
 
 class RequestLine:
@@ -233,7 +177,7 @@ class RequestLine:
             except Exception:  # the last one to see it
                 log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
                 if status == 0:
-                    await _bare_500()(scope, receive, send_marked)
+                    await bare_500()(scope, receive, send_marked)
             self._tell(scope, status, time.perf_counter() - started_s)
 
     def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
@@ -311,38 +255,6 @@ def _operations(metrics: Metrics, health: Health) -> APIRouter:
         return Response(metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
-
-
-async def _answer_expected(_: Request, error: Exception) -> Response:
-    assert isinstance(error, IopsError)
-    return problem_response(error)
-
-
-async def _answer_invalid_query(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    fields = [
-        {"field": ".".join(str(part) for part in problem["loc"][1:]), "message": problem["msg"]}
-        for problem in error.errors()
-    ]
-    detail = f"{fields[0]['field']}: {fields[0]['message']}"
-    body = _problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
-    return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
-
-
-async def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    body = _problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
-    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
-
-
-def _problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
-    return {"type": f"urn:iops-dashboard:{code}", "title": title, "status": status, "code": code, "detail": detail}
-
-
-def _bare_500() -> Response:
-    body = _problem(500, "internal", IopsError.title, "the request id in x-request-id finds it in the log")
-    return JSONResponse(body, 500, media_type=PROBLEM_TYPE)
 
 
 def _request_id(scope: Scope) -> str:

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from iops import items
 from iops.errors import NotFound
 from iops.insight import Alert, AlertState
+from iops.problems import error_responses
 from iops.table import Table
-from iops.web import error_responses
 
 router = APIRouter(tags=["alerts"])
 

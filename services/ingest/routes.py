@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from iops.clock import Clock
 from iops.errors import BodyTooLarge, InvalidInput, MalformedBody, SlowBody, TableUnavailable, UnknownEncoding
-from iops.web import error_responses, note
+from iops.problems import error_responses
+from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
 from services.ingest.arrival import Arrival
 from services.ingest.notify import ScoringNotifier

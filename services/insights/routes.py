@@ -17,9 +17,9 @@ from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
 from iops.insight import Insight, PredictionType
 from iops.items import Item, Stream
+from iops.problems import error_responses
 from iops.table import Table
 from iops.telemetry import Sample, Window, merge_windows, row_to_dict
-from iops.web import error_responses
 from services.insights.downsample import worst_of_buckets
 
 router = APIRouter(tags=["insights"])
