@@ -12,6 +12,7 @@ from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.ingest import routes
+from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
@@ -38,6 +39,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
                 commit=commit,
                 registry=Registry(table, now, limit=configured.known_streams_limit),
                 notifier=notifier,
+                limits=Limits(configured),
             )
             health.checks["table"] = table.check
             async with running(health, commit=commit.run(), notifier=notifier.run()):

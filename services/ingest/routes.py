@@ -8,11 +8,20 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from iops.clock import Clock
-from iops.errors import BodyTooLarge, InvalidInput, MalformedBody, SlowBody, TableUnavailable, UnknownEncoding
+from iops.errors import (
+    BodyTooLarge,
+    InvalidInput,
+    MalformedBody,
+    RateExceeded,
+    SlowBody,
+    TableUnavailable,
+    UnknownEncoding,
+)
 from iops.problems import error_responses
 from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
 from services.ingest.arrival import Arrival
+from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.receive import read_body
 from services.ingest.register import Registry
@@ -20,6 +29,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import GroupCommit
 
 router = APIRouter(tags=["ingest"])
+REFUSALS = (MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, RateExceeded, TableUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,7 @@ class Ingest:
     commit: GroupCommit
     registry: Registry
     notifier: ScoringNotifier
+    limits: Limits
 
 
 async def _ingest(request: Request) -> Ingest:
@@ -51,7 +62,9 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
     "/metrics",
     status_code=202,
     response_model=Accepted,
-    responses=error_responses(MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, TableUnavailable),
+    responses=error_responses(
+        MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, RateExceeded, TableUnavailable
+    ),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -65,9 +78,15 @@ async def post_metrics(request: Request) -> Response:
     ingest: Ingest = request.app.state.ingest
     body = await read_body(request, timeout_s=ingest.settings.body_timeout_s)
     arrivals = admit(body, now=ingest.clock())
+    ingest.limits.take(caller_of(request), (arrival.stream_id for arrival in arrivals))
     accepted = await store_arrivals(ingest, arrivals)
     note(request, batches=len(arrivals), samples=accepted, body_bytes=len(body))
     return Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")
+
+
+def caller_of(request: Request) -> str:
+    """Who sends: the address, as the load balancer or the gateway says it."""
+    return request.client.host if request.client else "unknown"
 
 
 async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:

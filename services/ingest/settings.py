@@ -16,3 +16,6 @@ class IngestSettings(ServiceSettings):
     waiting_samples_limit: int = Field(default=200_000, ge=60_000, description="samples ahead of the table, then 503")
     known_streams_limit: int = Field(default=50_000, ge=1, description="streams remembered as registered")
     log_ratio: float = Field(default=0.01, ge=0, le=1, description="share of the 202s that get a line in the log")
+    stream_rate: float = Field(default=10, gt=0, description="requests a second that may speak of one stream")
+    stream_burst: float = Field(default=20, ge=1, description="as many at once")
+    streams_per_caller: int = Field(default=2_000, ge=1, description="streams that one address may send")
