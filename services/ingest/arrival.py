@@ -1,9 +1,15 @@
-"""What a door hands over: samples of one stream, however they came."""
+"""Samples of one stream as a door understood them, and how they are stored."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from iops.telemetry import Batch, Window, window_from_samples
+
+if TYPE_CHECKING:
+    from services.ingest.routes import Ingest
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,14 +17,28 @@ class Arrival:
     """Samples of one stream as a door understood them, and what it knows of the stream."""
 
     stream_id: str
-    group: str
+    peer_group: str
     labels: Mapping[str, str]
     provisioned_iops: float | None
     window: Window
-    counters: bytes | None = None  # what the next difference is computed from; stored beside the last chunk
+    counters: bytes | None = None  # what the next delta is computed from; stored beside the last chunk
+
+    @property
+    def group(self) -> str:
+        """As a batch calls it."""
+        return self.peer_group
 
 
 def arrival_of(batch: Batch) -> Arrival:
     """A batch of the models."""
     window = window_from_samples(batch.samples)
     return Arrival(batch.stream_id, batch.group, batch.labels, batch.provisioned_iops, window)
+
+
+async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:
+    """Stores the samples and says how many; raises QueueFull or TableUnavailable."""
+    samples = await ingest.commit.store(arrivals)
+    await ingest.registry.ensure(arrivals)
+    for arrival in arrivals:
+        ingest.notifier.note(arrival.peer_group, arrival.window.at_ms[0])
+    return samples

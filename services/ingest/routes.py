@@ -1,6 +1,5 @@
 """POST /metrics."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -20,7 +19,7 @@ from iops.errors import (
 from iops.problems import error_responses
 from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
-from services.ingest.arrival import Arrival
+from services.ingest.arrival import store_arrivals
 from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.receive import read_body
@@ -87,12 +86,3 @@ async def post_metrics(request: Request) -> Response:
 def caller_of(request: Request) -> str:
     """Who sends: the address, as the load balancer or the gateway says it."""
     return request.client.host if request.client else "unknown"
-
-
-async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:
-    """Stores the samples and says how many; raises QueueFull or TableUnavailable."""
-    samples = await ingest.commit.store(arrivals)
-    await ingest.registry.ensure(arrivals)
-    for arrival in arrivals:
-        ingest.notifier.note(arrival.group, arrival.window.at_ms[0])
-    return samples
