@@ -167,7 +167,7 @@ def test_latency_that_the_day_knows_is_not_even_an_insight() -> None:
 
 
 def test_demand_that_all_peers_have_excuses_no_disk_that_is_slower_than_they_are() -> None:
-    busy = {"read_iops": 900.0, "read_bytes_s": 3_686_400.0}
+    busy: dict[str, Any] = {"read_iops": 900.0, "read_bytes_s": 3_686_400.0}
     peers = [Subject(a_window(**busy), a_baseline()) for _ in range(3)]
 
     alone = judge(a_window(read_await_ms=8.0, **busy), peers=[Subject(a_window(), a_baseline()) for _ in range(3)])
