@@ -17,6 +17,7 @@ from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, quantile, su
 from iops.clock import from_epoch_ms
 from iops.evidence import (
     ENOUGH_PEERS,
+    ENOUGH_SAMPLES,
     FINEST_AWAIT_MS,
     Subject,
     View,
@@ -75,9 +76,11 @@ def _judge(view: View, peers: Sequence[View]) -> Finding:
         hard = [finding for finding in (_errors(view), _stall(view)) if finding is not None]
         if hard:
             return max(hard, key=lambda finding: finding.risk_score)
-        soft = _throttled(view) or _slow(view, peers)
-        if soft is not None:
-            return soft
+        throttled, slow = _throttled(view), _slow(view, peers)
+        if throttled is not None and (view.usual is not None or slow is None):
+            return throttled
+        if slow is not None:
+            return slow
     return Finding(risk_score=0, prediction_type=None, warming_up=view.usual is None)
 
 
@@ -107,9 +110,11 @@ def _errors(view: View) -> Finding | None:
 def _stall(view: View) -> Finding | None:
     """In flight, and nothing completed. One request caught in flight on an idle disk is not a stall, so a lone sample
     counts only where the disk was also busy for half of it."""
-    window = view.recent_window
+    window = _last_minute(view.window)
     run_ms = longest_ms = began_ms = 0
     for index, at in enumerate(window.at_ms):
+        if not _follows(window, index):
+            run_ms = 0
         run_ms = run_ms + round(window["interval_s"][index] * 1000) if _is_stalled(window, index) else 0
         if run_ms > longest_ms:
             longest_ms, began_ms = run_ms, at - run_ms
@@ -133,6 +138,12 @@ def _stall(view: View) -> Finding | None:
     )
 
 
+def _last_minute(window: Window) -> Window:
+    """Or the last three samples, where intervals are that long."""
+    minute = window.since(window.at_ms[-1] - MINUTE_MS + 1)
+    return minute if len(minute) >= ENOUGH_SAMPLES else window.cut(max(0, len(window) - ENOUGH_SAMPLES), len(window))
+
+
 def _is_stalled(window: Window, index: int) -> bool:
     def hangs(position: int) -> bool:
         return (
@@ -143,7 +154,17 @@ def _is_stalled(window: Window, index: int) -> bool:
 
     if not hangs(index):
         return False
-    return window["utilization_ratio"][index] >= 0.5 or hangs(index - 1) or hangs(index + 1)
+    hung_before = _follows(window, index) and hangs(index - 1)
+    hangs_after = _follows(window, index + 1) and hangs(index + 1)
+    return window["utilization_ratio"][index] >= 0.5 or hung_before or hangs_after
+
+
+def _follows(window: Window, index: int) -> bool:
+    """The sample's interval begins where the one before ended; half an interval of lateness is none."""
+    if not 0 < index < len(window):
+        return False
+    interval_ms = window["interval_s"][index] * 1000
+    return window.at_ms[index] - window.at_ms[index - 1] <= 1.5 * interval_ms
 
 
 def _throttled(view: View) -> Finding | None:

@@ -69,6 +69,7 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """One pass over the oldest rows; False where something of it has to be tried again."""
+        started_at = self._clock()
         page, _ = await self._table.query_page(items.list_query("outbox", limit=ROWS_AT_ONCE, oldest_first=True))
         claimed = [row for row in self._oldest_of_streams(page) if await self._claim(row)]
         to_publish: list[_Row] = []
@@ -79,6 +80,8 @@ class Outbox:
                 (to_publish if await self._change_episode(row.insight) else to_release).append(row)
             except Conflict:
                 is_settled = False  # somebody changed the alert since we read it: decide again in the next pass
+        if (self._clock() - started_at).total_seconds() > self._settings.lease_s / 2:
+            return False  # a table this slow may cost us the lease: another replica must not tell it as well
         accepted = await self._publish(to_publish)
         for row in (*to_release, *accepted):
             await self._table.delete(row.key)

@@ -21,7 +21,7 @@ class Alerts:
     table: Table
 
 
-def _alerts(request: Request) -> Alerts:
+async def _alerts(request: Request) -> Alerts:
     alerts: Alerts = request.app.state.alerts
     return alerts
 

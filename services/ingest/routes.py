@@ -32,7 +32,7 @@ class Ingest:
     notifier: ScoringNotifier
 
 
-def _ingest(request: Request) -> Ingest:
+async def _ingest(request: Request) -> Ingest:
     ingest: Ingest = request.app.state.ingest
     return ingest
 

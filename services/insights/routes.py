@@ -36,7 +36,7 @@ class Insights:
     clock: Clock
 
 
-def _insights(request: Request) -> Insights:
+async def _insights(request: Request) -> Insights:
     insights: Insights = request.app.state.insights
     return insights
 

@@ -242,3 +242,22 @@ async def test_the_loop_outlives_a_table_that_is_away_and_what_nobody_expected()
     assert scene.waiting() == []
     assert len(scene.fake.calls) < 200
     await cancelled(loop)
+
+
+async def test_a_pass_that_took_half_the_lease_leaves_the_telling_to_the_next() -> None:
+    scene = Scene()
+    scene.add(an_insight())
+    times = iter([AT, AT, AT + timedelta(seconds=16)])
+    slow = Outbox(
+        scene.fake.table(),
+        scene.bus.bus(),
+        AlertsSettings(),
+        clock=lambda: next(times),
+        owner="slow",
+        metrics=Metrics(),
+    )
+
+    assert not await slow.deliver_once()
+    assert scene.published() == []
+    assert await scene.replica("slow").deliver_once()
+    assert len(scene.published()) == 1

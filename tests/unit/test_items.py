@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iops import contract, items
@@ -65,6 +65,7 @@ async def found(fake: FakeTable, request: Item) -> list[int]:
     return list(merge_windows(windows).at_ms)
 
 
+@settings(max_examples=30)
 @given(st.integers(-5_000, 5_000), st.integers(0, 9_000))
 async def test_a_range_of_time_finds_every_sample_in_it(from_s: int, length_s: int) -> None:
     fake = FakeTable()
