@@ -37,6 +37,7 @@ SAMPLE_AHEAD_LIMIT_S: Final = 5 * 60
 
 # Retention.
 CHUNK_TTL_S: Final = 7 * 24 * 3600
+ROLLUP_TTL_S: Final = 90 * 24 * 3600
 INSIGHT_TTL_S: Final = 90 * 24 * 3600
 ALERT_TTL_S: Final = 90 * 24 * 3600  # after it is resolved
 

@@ -15,6 +15,7 @@ IopsError                  500 internal
 │   ├── BusUnavailable         bus_unavailable
 │   └── QueueFull              queue_full
 └── DamagedChunk           500 damaged_chunk       names the key
+    └── DamagedRollup          damaged_rollup
 """
 
 from dataclasses import dataclass
@@ -131,7 +132,14 @@ class QueueFull(Unavailable):
 class DamagedChunk(IopsError):
     code = "damaged_chunk"
     title = "A stored chunk cannot be read"
+    noun: ClassVar[str] = "chunk"
 
     def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"chunk {key}: {reason}")
+        super().__init__(f"{self.noun} {key}: {reason}")
         self.key = key
+
+
+class DamagedRollup(DamagedChunk):
+    code = "damaged_rollup"
+    title = "A stored rollup cannot be read"
+    noun = "rollup"
