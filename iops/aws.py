@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -61,7 +62,7 @@ def naming_failures(unavailable: type[Unavailable], call: str) -> Iterator[None]
         if is_passing(error):
             raise unavailable(f"{call} failed: {error.response['Error']['Code']}") from error
         raise
-    except (BotoCoreError, TimeoutError, OSError) as error:
+    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
         raise unavailable(f"{call} failed: {type(error).__name__}") from error
 
 

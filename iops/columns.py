@@ -6,8 +6,11 @@ whole column is null.
 
 from __future__ import annotations
 
+import threading
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from operator import sub
 from typing import Any, Final
 
 import msgpack
@@ -15,13 +18,15 @@ import zstandard
 
 from iops.telemetry import CHANNELS, NAN, Window
 
+Deltas = Sequence[int | None]
+
 # What reading damaged bytes raises.
 DAMAGE: Final = (ValueError, TypeError, OverflowError, zstandard.ZstdError)
 
 
 def pack(content: bytes, *, version: int) -> bytes:
     """Content, compressed, its version before it."""
-    return bytes([version]) + zstandard.ZstdCompressor(level=3, write_checksum=True).compress(content)
+    return bytes([version]) + _compressor().compress(content)
 
 
 def unpack(data: bytes, *, version: int, limit_bytes: int) -> list[Any]:
@@ -32,14 +37,14 @@ def unpack(data: bytes, *, version: int, limit_bytes: int) -> list[Any]:
         raise ValueError(f"unpacks to more than {limit_bytes} bytes")
     if not zstandard.get_frame_parameters(data[1:]).has_checksum:
         raise ValueError("has no checksum")
-    packed = zstandard.ZstdDecompressor().decompress(data[1:], max_output_size=limit_bytes, allow_extra_data=False)
+    packed = _decompressor().decompress(data[1:], max_output_size=limit_bytes, allow_extra_data=False)
     content: Any = msgpack.unpackb(packed, strict_map_key=True)
     if not isinstance(content, list) or content[:1] != [version]:
         raise ValueError(f"content of another version under version {version}")
     return list(content)
 
 
-def window_to_deltas(window: Window, *, steps_per_unit: int | None = None) -> list[list[int | None] | None]:
+def window_to_deltas(window: Window, *, steps_per_unit: int | None = None) -> list[Deltas | None]:
     """The columns of a window in the order of `CHANNELS`; the resolution is the channel's where none is given."""
     return [
         column_to_deltas(window.columns[channel.name], steps_per_unit or channel.steps_per_unit) for channel in CHANNELS
@@ -74,18 +79,16 @@ def deltas_to_instants(deltas: Any, *, limit: int) -> array[int]:
     return array("q", accumulate(deltas))
 
 
-def column_to_deltas(column: array[float], steps_per_unit: int) -> list[int | None] | None:
-    """Values rounded to the resolution given, NaN as nil."""
-    deltas: list[int | None] = []
-    before = 0
-    for value in column:
-        if value != value:
-            deltas.append(None)
-            continue
-        scaled = round(value * steps_per_unit)
-        deltas.append(scaled - before)
-        before = scaled
-    return deltas if any(delta is not None for delta in deltas) else None
+def column_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
+    """One value or more, rounded to the resolution given, NaN as nil."""
+    first = column[0]
+    if column.count(first) == len(column):  # a constant, as intervals are; never NaN, which equals nothing
+        return [round(first * steps_per_unit)] + [0] * (len(column) - 1)
+    total = sum(column)
+    if total == total:
+        scaled = [round(value * steps_per_unit) for value in column]
+        return [scaled[0], *map(sub, scaled[1:], scaled)]
+    return _column_with_nulls_to_deltas(column, steps_per_unit)
 
 
 def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[float]:
@@ -105,3 +108,36 @@ def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[f
             scaled += delta
             column.append(scaled / steps_per_unit)
     return column
+
+
+def _column_with_nulls_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
+    deltas: list[int | None] = []
+    before = 0
+    for value in column:
+        if value != value:
+            deltas.append(None)
+            continue
+        scaled = round(value * steps_per_unit)
+        deltas.append(scaled - before)
+        before = scaled
+    return None if deltas.count(None) == len(deltas) else deltas
+
+
+# A compressor costs 40 us to make and may be used by one thread at a time; scoring decodes in threads too.
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    try:
+        made: zstandard.ZstdCompressor = _local.compressor
+    except AttributeError:
+        made = _local.compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    return made
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    try:
+        made: zstandard.ZstdDecompressor = _local.decompressor
+    except AttributeError:
+        made = _local.decompressor = zstandard.ZstdDecompressor()
+    return made

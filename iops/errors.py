@@ -13,7 +13,8 @@ IopsError                  500 internal
 ├── Unavailable            503                     come again after `retry_after_s`
 │   ├── TableUnavailable       table_unavailable
 │   ├── BusUnavailable         bus_unavailable
-│   └── QueueFull              queue_full
+│   ├── QueueFull              queue_full
+│   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
     └── DamagedRollup          damaged_rollup
 """
@@ -127,6 +128,12 @@ class BusUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     code = "queue_full"
+
+
+class RateExceeded(Unavailable):
+    status = 429
+    code = "rate_exceeded"
+    title = "Too much at once; come again"
 
 
 class DamagedChunk(IopsError):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import aiohttp
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -15,7 +16,8 @@ from tenacity import (
 )
 
 from iops import contract, items
-from iops.aws import naming_failures, open_client
+from iops.aws import CONNECTIONS, naming_failures, open_client
+from iops.batch_write import BatchWriter, open_credentials
 from iops.errors import TableUnavailable
 from iops.items import Item
 from iops.settings import ServiceSettings
@@ -40,8 +42,10 @@ class Table:
     deadline and know whether repeating is safe.
     """
 
-    def __init__(self, client: "DynamoDBClient") -> None:
+    def __init__(self, client: "DynamoDBClient", writer: BatchWriter | None = None) -> None:
+        """`writer` is for who writes much: without one, BatchWriteItem goes through the client too."""
         self._client = client
+        self._writer = writer
 
     async def put_all(self, items: Sequence[Item], *, deadline_s: float) -> None:
         """Stores up to 25 items of different keys, resending what DynamoDB leaves over until `deadline_s` has passed.
@@ -150,15 +154,25 @@ class Table:
 
     async def _write_once(self, left: list[Any]) -> list[Any]:
         with naming_failures(TableUnavailable, "BatchWriteItem"):
+            if self._writer is not None:
+                return await self._writer.write(left)
             reply = await self._client.batch_write_item(RequestItems={contract.TABLE_NAME: left})
         return list(reply["UnprocessedItems"].get(contract.TABLE_NAME, []))
 
 
 @asynccontextmanager
-async def open_table(settings: ServiceSettings) -> AsyncIterator[Table]:
-    """The table through one long-lived client."""
+async def open_table(settings: ServiceSettings, *, writes_much: bool = False) -> AsyncIterator[Table]:
+    """The table through one long-lived client, and a second, leaner one for who writes much."""
     async with open_client("dynamodb", settings) as client:
-        yield Table(client)
+        if not writes_much:
+            yield Table(client)
+            return
+        timeout = aiohttp.ClientTimeout(total=2 * settings.aws_timeout_s, connect=settings.aws_timeout_s)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+            url = settings.aws_endpoint_url or client.meta.endpoint_url
+            credentials = await open_credentials()
+            yield Table(client, BatchWriter(session, credentials, endpoint_url=url, region=settings.aws_region))
 
 
 async def _repeating(read: Callable[[], Awaitable[Result]]) -> Result:

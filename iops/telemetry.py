@@ -155,6 +155,9 @@ class Window:
 
     def parts(self, span_ms: int) -> Iterator[Window]:
         """The window cut at the multiples of `span_ms` since 1970; parts without a sample are left out."""
+        if len(self) and self.at_ms[0] // span_ms == self.at_ms[-1] // span_ms:
+            yield self
+            return
         start = 0
         for index in range(1, len(self) + 1):
             if index == len(self) or self.at_ms[index] // span_ms != self.at_ms[start] // span_ms:

@@ -1,31 +1,35 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
 import asyncio
+import os
+import random
 import re
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import Counter, Histogram
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iops.errors import InvalidInput, IopsError, Unavailable
+from iops.errors import IopsError, Unavailable
 from iops.observability import Metrics
+from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
 
 log = structlog.get_logger()
 
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-QUIET_ROUTES: Final = ("/health/live", "/health/ready", "/internal/metrics")  # asked every few seconds
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Asked every few seconds: their good answers are not logged.
+QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
-PROBLEM_TYPE: Final = "application/problem+json"
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -35,22 +39,11 @@ SECURITY_HEADERS: Final = (
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
 
 
-class FieldProblem(BaseModel):
-    """One thing wrong with the input."""
+class Readiness(BaseModel):
+    """Whether a service can do its work, and what cannot."""
 
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """What every error looks like (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    errors: list[FieldProblem] | None = None
+    status: Literal["ready", "not ready"]
+    failed: dict[str, str]
 
 
 class Health:
@@ -73,6 +66,7 @@ class Health:
         return failed
 
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -84,28 +78,39 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, complete."""
         document = super().openapi()
-        document["components"]["schemas"] |= self.schemas
+        document["components"]["schemas"] |= {**self.schemas, **PROBLEM_SCHEMAS}
         return document
 
 
 def create_service(
-    name: str, *, routers: Sequence[APIRouter], lifespan: Lifespan, metrics: Metrics, health: Health
+    name: str,
+    *,
+    routers: Sequence[APIRouter],
+    lifespan: Lifespan,
+    metrics: Metrics,
+    health: Health,
+    sampled: Mapping[str, float] = MappingProxyType({}),
+    quick: Mapping[str, Endpoint] = MappingProxyType({}),
 ) -> Service:
-    """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use."""
+    """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use.
+
+    `sampled` names routes of which only a share (0-1) of the good answers is logged; `quick` the endpoints of POSTs
+    that cannot afford routing.
+    """
     app = Service(
         title=f"IOPS Dashboard: {name}",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses={"default": {"model": Problem, "description": "an error"}},
+        responses={"default": ERROR_RESPONSE},
     )
     for router in (*routers, _operations(metrics, health)):
         app.include_router(router)
-    app.add_exception_handler(IopsError, _answer_expected)
-    app.add_exception_handler(RequestValidationError, _answer_invalid_query)
-    app.add_exception_handler(HTTPException, _answer_http)
-    app.add_middleware(RequestLine, metrics=metrics)
+    answer_errors(app)
+    for path, endpoint in quick.items():
+        app.add_middleware(QuickDoor, path=path, endpoint=endpoint)
+    app.add_middleware(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled})
     return app
 
 
@@ -135,22 +140,15 @@ def _log_failure(loop: asyncio.Task[None]) -> None:
         log.error("loop_failed", loop=loop.get_name(), exc_info=failure)
 
 
-def problem_response(error: IopsError) -> Response:
-    """An expected failure as the sender sees it."""
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
-    extra: dict[str, Any] = {}
-    if isinstance(error, InvalidInput):
-        extra["errors"] = [{"field": problem.field, "message": problem.message} for problem in error.problems]
-    body = _problem(error.status, error.code, error.title, error.detail) | extra
-    return JSONResponse(body, error.status, headers, media_type=PROBLEM_TYPE)
-
-
 class RequestLine:
     """Outermost: gives each request an id, measures it, logs one line, turns what nobody expected into a bare 500."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, sampled: Mapping[str, float]) -> None:
+        """`sampled` names routes of which only a share (0-1) of the good answers is logged."""
         self._app = app
         self._metrics = metrics
+        self._sampled = sampled
+        self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # a look-up of labels costs 3 us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -179,14 +177,15 @@ class RequestLine:
             except Exception:  # the last one to see it
                 log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
                 if status == 0:
-                    await _bare_500()(scope, receive, send_marked)
+                    await bare_500()(scope, receive, send_marked)
             self._tell(scope, status, time.perf_counter() - started_s)
 
     def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
-        self._metrics.request_s.labels(route).observe(duration_s)
-        if route in QUIET_ROUTES and status < 400:
+        answered, seconds = self._counters_of(scope["method"], route, status)
+        answered.inc()
+        seconds.observe(duration_s)
+        if status < 400 and random.random() >= self._sampled.get(route, 1.0):  # noqa: S311 - which lines are kept
             return
         level = log.warning if status >= 500 else log.info
         level(
@@ -197,6 +196,37 @@ class RequestLine:
             duration_ms=round(duration_s * 1000, 2),
             **scope.get("state", {}).get("facts", {}),
         )
+
+    def _counters_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        key = (method if method in METHODS else "other", route, status)
+        if key not in self._counters:
+            answered = self._metrics.requests.labels(key[0], route, str(status))
+            self._counters[key] = (answered, self._metrics.request_s.labels(route))
+        return self._counters[key]
+
+
+class QuickDoor:
+    """Answers POST on one path without FastAPI's routing and injection, which cost more than storing a sample does.
+
+    The route stays declared with its router, which documents it and answers the other methods.
+    """
+
+    def __init__(self, app: ASGIApp, *, path: str, endpoint: Endpoint) -> None:
+        self._app = app
+        self._path = path
+        self._endpoint = endpoint
+        self._route = Route(path, endpoint)  # what the request's line calls it
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = self._route
+        try:
+            response = await self._endpoint(Request(scope, receive))
+        except IopsError as error:
+            response = problem_response(error)
+        await response(scope, receive, send)
 
 
 def note(request: Request, **facts: object) -> None:
@@ -214,8 +244,8 @@ def _operations(metrics: Metrics, health: Health) -> APIRouter:
         """The process answers."""
         return {"status": "alive"}
 
-    @router.get("/health/ready")
-    async def ready() -> Response:
+    @router.get("/health/ready", responses={503: {"description": "what fails, and why", "model": Readiness}})
+    async def ready() -> JSONResponse:
         """The process can do its work: 200, or 503 with what cannot."""
         failed = await health.failures()
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
@@ -227,38 +257,6 @@ def _operations(metrics: Metrics, health: Health) -> APIRouter:
     return router
 
 
-async def _answer_expected(_: Request, error: Exception) -> Response:
-    assert isinstance(error, IopsError)
-    return problem_response(error)
-
-
-async def _answer_invalid_query(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    fields = [
-        {"field": ".".join(str(part) for part in problem["loc"][1:]), "message": problem["msg"]}
-        for problem in error.errors()
-    ]
-    detail = f"{fields[0]['field']}: {fields[0]['message']}"
-    body = _problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
-    return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
-
-
-async def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    body = _problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
-    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
-
-
-def _problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
-    return {"type": f"urn:iops-dashboard:{code}", "title": title, "status": status, "code": code, "detail": detail}
-
-
-def _bare_500() -> Response:
-    body = _problem(500, "internal", IopsError.title, "the request id in x-request-id finds it in the log")
-    return JSONResponse(body, 500, media_type=PROBLEM_TYPE)
-
-
 def _request_id(scope: Scope) -> str:
     """The caller's, where it is one; else a new one."""
     for name, value in scope["headers"]:
@@ -266,7 +264,7 @@ def _request_id(scope: Scope) -> str:
             given: str = value.decode("latin-1")
             if REQUEST_ID.fullmatch(given):
                 return given
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _loggable(path: str) -> str:

@@ -14,7 +14,12 @@ LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed widt
 
 def chunk_items(stream_id: str, window: Window) -> list[Item]:
     """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it."""
-    return [_chunk_item(stream_id, part) for part in window.parts(HOUR_MS)]
+    limit = contract.BATCH_SAMPLES_LIMIT
+    return [
+        _chunk_item(stream_id, hour if len(hour) <= limit else hour.cut(start, start + limit))
+        for hour in window.parts(HOUR_MS)
+        for start in range(0, len(hour), limit)
+    ]
 
 
 def item_to_window(item: Item) -> Window:

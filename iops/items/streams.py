@@ -4,13 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from iops import contract
 from iops.clock import from_epoch_ms, to_epoch_ms
 from iops.insight import Finding, Insight, PredictionType
 from iops.items.rows import Item, float_or_none, key_of, number
-from iops.telemetry import Batch
 
 MEMBER_PREFIX: Final = "member#"
 
@@ -35,11 +34,24 @@ class Stream:
     version: int = 0  # of what the scorer wrote; grows by one with each insight
 
 
-def stream_seen_update(batch: Batch, *, now_ms: int) -> Item:
+class SeenStream(Protocol):
+    """What a batch, or another door's word for it, says of its stream."""
+
+    @property
+    def stream_id(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def provisioned_iops(self) -> float | None: ...
+
+
+def stream_seen_update(batch: SeenStream, *, now_ms: int) -> Item:
     """What ingest knows of a stream; keeps what the scorer wrote, and answers with the attributes it replaced."""
     values = {
         ":group": {"S": batch.group},
-        ":labels": {"S": json.dumps(batch.labels, sort_keys=True)},
+        ":labels": {"S": json.dumps(dict(batch.labels), sort_keys=True)},
         ":now": number(now_ms),
     }
     update = "SET peer_group = :group, labels = :labels, first_seen = if_not_exists(first_seen, :now), #ts = :now"

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from iops import items
 from iops.errors import NotFound
 from iops.insight import Alert, AlertState
+from iops.problems import error_responses
 from iops.table import Table
 
 router = APIRouter(tags=["alerts"])
@@ -49,7 +50,7 @@ async def list_alerts(
     return AlertPage(items=[items.item_to_alert(row) for row in rows], cursor=next_cursor)
 
 
-@router.get("/alerts/{alert_id}")
+@router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
 async def get_alert(service: Service, alert_id: Annotated[str, Path(max_length=64)]) -> Alert:
     """One alert."""
     row = await service.table.get(items.key_of(f"alert#{alert_id}", "alert"))

@@ -11,6 +11,8 @@ from iops.clock import to_epoch_ms
 from iops.contract import REQUEST_BATCHES_LIMIT, SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
 from iops.errors import InvalidInput, Problem
 from iops.telemetry import Batch
+from services.ingest.arrival import Arrival, arrival_of
+from services.ingest.parse import parse
 from services.ingest.refuse import PROBLEMS_SHOWN, refusal_of
 
 
@@ -35,8 +37,15 @@ MANY_BATCHES: Final = TypeAdapter(Batches)
 METRICS_BODY: Final[TypeAdapter[Batch | Batches]] = TypeAdapter(Batch | Batches)  # for the OpenAPI document
 
 
-def admit(body: bytes, *, now: datetime) -> Sequence[Batch]:
-    """The batches of a body. Raises MalformedBody for what is not JSON, InvalidInput for what breaks the contract."""
+def admit(body: bytes, *, now: datetime) -> Sequence[Arrival]:
+    """What a body holds. Raises MalformedBody for what is not JSON, InvalidInput for what breaks the contract."""
+    now_ms = to_epoch_ms(now)
+    earliest_ms, latest_ms = now_ms - SAMPLE_AGE_LIMIT_S * 1000, now_ms + SAMPLE_AHEAD_LIMIT_S * 1000
+    arrivals = parse(body, earliest_ms=earliest_ms, latest_ms=latest_ms)
+    return arrivals if arrivals is not None else [arrival_of(batch) for batch in _admit_batches(body, now=now)]
+
+
+def _admit_batches(body: bytes, *, now: datetime) -> Sequence[Batch]:
     if body.count(b"{") + body.count(b"[") > CONTAINERS_LIMIT:
         raise InvalidInput(
             [Problem("body", f"has more than {CONTAINERS_LIMIT} objects and lists: not batches of samples")]

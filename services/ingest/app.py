@@ -12,6 +12,7 @@ from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.ingest import routes
+from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
@@ -29,7 +30,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Outside in: the clients outlive the loops that use them, and by the time the loops end the server has
         # answered every request, so nothing waits in the queue ahead of the table.
-        async with open_table(configured) as table, open_scoring_queue(configured) as queue:
+        async with open_table(configured, writes_much=True) as table, open_scoring_queue(configured) as queue:
             commit = GroupCommit(table, configured, metrics)
             notifier = ScoringNotifier(queue, metrics)
             app.state.ingest = routes.Ingest(
@@ -38,11 +39,20 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
                 commit=commit,
                 registry=Registry(table, now, limit=configured.known_streams_limit),
                 notifier=notifier,
+                limits=Limits(configured),
             )
             health.checks["table"] = table.check
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-    service = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    service = create_service(
+        "ingest",
+        routers=[routes.router],
+        lifespan=lifespan,
+        metrics=metrics,
+        health=health,
+        sampled={"/metrics": configured.log_ratio},
+        quick={"/metrics": routes.post_metrics},
+    )
     service.schemas = routes.METRICS_SCHEMA["$defs"]
     return service

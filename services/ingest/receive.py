@@ -10,6 +10,8 @@ from iops.contract import BODY_LIMIT_BYTES, UNPACKED_LIMIT_BYTES
 from iops.errors import BodyTooLarge, MalformedBody, SlowBody, UnknownEncoding
 
 DRAIN_LIMIT_BYTES: Final = 8 * BODY_LIMIT_BYTES  # read and dropped, so that a sender gets to read its 413
+RATIO_LIMIT: Final = 200  # times its packed size; real telemetry packs 10 to 30 times, a bomb 1,000 times
+RATIO_FREE_BYTES: Final = 1024 * 1024  # so much any body may unpack to
 GZIP_WINDOW_BITS: Final = 31  # zlib's way to say gzip
 
 
@@ -32,12 +34,13 @@ async def read_body(request: Request, *, timeout_s: float) -> bytes:
 def unpack_gzip(body: bytes) -> bytes:
     """The content of one gzip member of at most 8 MiB."""
     unpacker = zlib.decompressobj(GZIP_WINDOW_BITS)
+    limit_bytes = min(UNPACKED_LIMIT_BYTES, max(RATIO_FREE_BYTES, RATIO_LIMIT * len(body)))
     try:
-        content = unpacker.decompress(body, UNPACKED_LIMIT_BYTES + 1)
+        content = unpacker.decompress(body, limit_bytes + 1)
     except zlib.error as error:
         raise MalformedBody("the body is not gzip, as its Content-Encoding says") from error
-    if len(content) > UNPACKED_LIMIT_BYTES:
-        raise BodyTooLarge(f"the body unpacks to more than {UNPACKED_LIMIT_BYTES} bytes; send smaller batches")
+    if len(content) > limit_bytes:
+        raise BodyTooLarge(f"{len(body)} bytes unpack to more than {limit_bytes}; send smaller batches of real samples")
     if not unpacker.eof:
         raise MalformedBody("the gzip body ends early")
     if unpacker.unused_data:

@@ -4,14 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from iops import items
 from iops.clock import Clock
-from iops.telemetry import Batch, window_from_samples
+from iops.errors import (
+    BodyTooLarge,
+    InvalidInput,
+    MalformedBody,
+    RateExceeded,
+    SlowBody,
+    TableUnavailable,
+    UnknownEncoding,
+)
+from iops.problems import error_responses
 from iops.web import note
 from services.ingest.admit import METRICS_BODY, admit
+from services.ingest.arrival import Arrival
+from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.receive import read_body
 from services.ingest.register import Registry
@@ -19,6 +29,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.store import GroupCommit
 
 router = APIRouter(tags=["ingest"])
+REFUSALS = (MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, RateExceeded, TableUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,7 @@ class Ingest:
     commit: GroupCommit
     registry: Registry
     notifier: ScoringNotifier
+    limits: Limits
 
 
 async def _ingest(request: Request) -> Ingest:
@@ -49,6 +61,10 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
 @router.post(
     "/metrics",
     status_code=202,
+    response_model=Accepted,
+    responses=error_responses(
+        MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, RateExceeded, TableUnavailable
+    ),
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -57,22 +73,26 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
         }
     },
 )
-async def post_metrics(request: Request, ingest: Annotated[Ingest, Depends(_ingest)]) -> Accepted:
+async def post_metrics(request: Request) -> Response:
     """Stores one batch or several; 202 only after the table has them. Sending the same again stores it once."""
+    ingest: Ingest = request.app.state.ingest
     body = await read_body(request, timeout_s=ingest.settings.body_timeout_s)
-    batches = admit(body, now=ingest.clock())
-    accepted = await store_batches(ingest, batches)
-    note(request, batches=len(batches), samples=accepted, body_bytes=len(body))
-    return Accepted(accepted=accepted)
+    arrivals = admit(body, now=ingest.clock())
+    ingest.limits.take(caller_of(request), (arrival.stream_id for arrival in arrivals))
+    accepted = await store_arrivals(ingest, arrivals)
+    note(request, batches=len(arrivals), samples=accepted, body_bytes=len(body))
+    return Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")
 
 
-async def store_batches(ingest: Ingest, batches: Sequence[Batch]) -> int:
+def caller_of(request: Request) -> str:
+    """Who sends: the address, as the load balancer or the gateway says it."""
+    return request.client.host if request.client else "unknown"
+
+
+async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:
     """Stores the samples and says how many; raises QueueFull or TableUnavailable."""
-    windows = [(batch, window_from_samples(batch.samples)) for batch in batches]
-    rows = [row for batch, window in windows for row in items.chunk_items(batch.stream_id, window)]
-    samples = sum(len(window) for _, window in windows)
-    await ingest.commit.store(rows, samples=samples)
-    await ingest.registry.ensure(batches)
-    for batch, window in windows:
-        ingest.notifier.note(batch.group, window.at_ms[0])
+    samples = await ingest.commit.store(arrivals)
+    await ingest.registry.ensure(arrivals)
+    for arrival in arrivals:
+        ingest.notifier.note(arrival.group, arrival.window.at_ms[0])
     return samples

@@ -1,4 +1,4 @@
-"""Group commit: rows of many requests in as few BatchWriteItem calls as there can be; a request waits for its own."""
+"""Group commit: samples of many requests in as few rows and writes as there can be; a request waits for its own."""
 
 import asyncio
 from collections import deque
@@ -8,11 +8,13 @@ from typing import Final
 
 import structlog
 
-from iops.contract import PARTITION_KEY, SORT_KEY
+from iops import items
 from iops.errors import IopsError, QueueFull, TableUnavailable
 from iops.items import Item
 from iops.observability import Metrics
 from iops.table import WRITE_LIMIT, Table
+from iops.telemetry import merge_windows
+from services.ingest.arrival import Arrival
 from services.ingest.settings import IngestSettings
 
 log = structlog.get_logger()
@@ -22,42 +24,43 @@ RETRY_AFTER_S: Final = 2
 
 @dataclass(slots=True)
 class _Request:
-    """One request's rows: how many are not stored yet, and who waits for them."""
+    """How many of a request's arrivals are not stored yet, and who waits for them."""
 
     left: int
     done: asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    item: Item
-    request: _Request
+Waiting = tuple[Arrival, _Request]
 
 
 class GroupCommit:
-    """The queue ahead of the table. Bounded in samples: beyond the limit it refuses at once instead of growing slow."""
+    """The queue ahead of the table. Bounded in samples: beyond the limit it refuses at once instead of growing slow.
+
+    What waits of one stream when a writer comes by shares a chunk: a row costs the same up to 1 KB.
+    """
 
     def __init__(self, table: Table, settings: IngestSettings, metrics: Metrics) -> None:
         self._table = table
         self._settings = settings
-        self._rows: deque[_Row] = deque()
+        self._queue: deque[Waiting] = deque()
         self._arrived = asyncio.Event()
         self._waiting_samples = 0
         self._rows_stored = metrics.counter("iops_rows_stored", "Rows that the table has acknowledged")
-        self._store_failures = metrics.counter("iops_store_failures", "BatchWriteItem calls given up", "reason")
+        self._store_failures = metrics.counter("iops_store_failures", "Writes given up", "reason")
         waiting = metrics.gauge("iops_waiting_samples", "Samples waiting for the table")
         waiting.set_function(lambda: self._waiting_samples)
 
-    async def store(self, items: Sequence[Item], *, samples: int) -> None:
-        """Returns when the table has every row.
+    async def store(self, arrivals: Sequence[Arrival]) -> int:
+        """Returns the count of samples when the table has all of them.
 
         Raises QueueFull or TableUnavailable; some rows may be stored then, and sending them again is harmless.
         """
+        samples = sum(len(arrival.window) for arrival in arrivals)
         if self._waiting_samples + samples > self._settings.waiting_samples_limit:
             raise QueueFull("the queue ahead of the table is full", retry_after_s=RETRY_AFTER_S)
-        request = _Request(len(items), asyncio.get_running_loop().create_future())
+        request = _Request(len(arrivals), asyncio.get_running_loop().create_future())
         self._waiting_samples += samples
-        self._rows.extend(_Row(item, request) for item in items)
+        self._queue.extend((arrival, request) for arrival in arrivals)
         self._arrived.set()
         try:
             async with asyncio.timeout(self._settings.store_wait_s):
@@ -66,7 +69,8 @@ class GroupCommit:
             raise TableUnavailable("the table is too slow", retry_after_s=RETRY_AFTER_S) from error
         finally:
             self._waiting_samples -= samples
-            request.done.cancel()  # rows nobody waits for any more are left out
+            request.done.cancel()  # what nobody waits for any more is left out
+        return samples
 
     async def run(self) -> None:
         """Writes until it is cancelled."""
@@ -76,44 +80,54 @@ class GroupCommit:
 
     async def _write_forever(self) -> None:
         while True:
-            rows = await self._take()
-            if rows:
-                await self._write(rows)
+            await self._arrived.wait()
+            if len(self._queue) < WRITE_LIMIT:
+                await asyncio.sleep(self._settings.store_linger_ms / 1000)
+            streams = self._take()
+            if streams:
+                await self._write(streams)
 
-    async def _take(self) -> list[list[_Row]]:
-        """Up to 25 rows of different keys, each with everybody who waits for it: BatchWriteItem takes a key once."""
-        await self._arrived.wait()
-        if len(self._rows) < WRITE_LIMIT:
-            await asyncio.sleep(self._settings.store_linger_ms / 1000)
-        taken: dict[tuple[str, str], list[_Row]] = {}
-        while self._rows and len(taken) < WRITE_LIMIT:
-            row = self._rows.popleft()
-            if not row.request.done.done():
-                key = (row.item[PARTITION_KEY]["S"], row.item[SORT_KEY]["S"])
-                taken.setdefault(key, []).append(row)
-        if not self._rows:
+    def _take(self) -> dict[str, list[Waiting]]:
+        """What waits of the next 25 streams."""
+        taken: dict[str, list[Waiting]] = {}
+        while self._queue and (len(taken) < WRITE_LIMIT or self._queue[0][0].stream_id in taken):
+            waiting = self._queue.popleft()
+            if not waiting[1].done.done():
+                taken.setdefault(waiting[0].stream_id, []).append(waiting)
+        if not self._queue:
             self._arrived.clear()
-        return list(taken.values())
+        return taken
 
-    async def _write(self, groups: list[list[_Row]]) -> None:
+    async def _write(self, streams: dict[str, list[Waiting]]) -> None:
+        everybody = [request for waiting in streams.values() for _, request in waiting]
         try:
-            await self._table.put_all([rows[0].item for rows in groups], deadline_s=self._settings.store_deadline_s)
+            rows = [row for waiting in streams.values() for row in _rows_of([arrival for arrival, _ in waiting])]
+            for start in range(0, len(rows), WRITE_LIMIT):
+                part = rows[start : start + WRITE_LIMIT]
+                await self._table.put_all(part, deadline_s=self._settings.store_deadline_s)
         except TableUnavailable as error:
             error.retry_after_s = RETRY_AFTER_S
-            self._fail(groups, error)
-            log.warning("rows_not_stored", rows=len(groups), reason=error.detail)
+            self._fail(everybody, error)
+            log.warning("rows_not_stored", rows=len(rows), reason=error.detail)
         except Exception as error:  # a writer that dies would let every later request wait in vain
-            self._fail(groups, error)
-            log.exception("rows_refused", rows=len(groups))
+            self._fail(everybody, error)
+            log.exception("rows_refused", streams=len(streams))
         else:
-            self._rows_stored.inc(len(groups))
-            for row in (row for rows in groups for row in rows):
-                row.request.left -= 1
-                if row.request.left == 0 and not row.request.done.done():
-                    row.request.done.set_result(None)
+            self._rows_stored.inc(len(rows))
+            for request in everybody:
+                request.left -= 1
+                if request.left == 0 and not request.done.done():
+                    request.done.set_result(None)
 
-    def _fail(self, groups: list[list[_Row]], error: Exception) -> None:
+    def _fail(self, requests: list[_Request], error: Exception) -> None:
         self._store_failures.labels(error.code if isinstance(error, IopsError) else type(error).__name__).inc()
-        for row in (row for rows in groups for row in rows):
-            if not row.request.done.done():
-                row.request.done.set_exception(error)
+        for request in requests:
+            if not request.done.done():
+                request.done.set_exception(error)
+
+
+def _rows_of(arrivals: list[Arrival]) -> list[Item]:
+    """The chunks of what arrived of one stream; of several samples at one instant the last to come stays."""
+    if len(arrivals) == 1:
+        return items.chunk_items(arrivals[0].stream_id, arrivals[0].window)
+    return items.chunk_items(arrivals[0].stream_id, merge_windows([arrival.window for arrival in arrivals]))

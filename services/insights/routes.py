@@ -13,9 +13,11 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from iops import contract, items
 from iops.clock import Clock, to_epoch_ms
+from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
 from iops.insight import Insight, PredictionType
 from iops.items import Item, Stream
+from iops.problems import error_responses
 from iops.rollup import Rollup
 from iops.table import Table
 from iops.telemetry import Sample, Window, row_to_dict
@@ -124,34 +126,35 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
     return StreamPage(items=list(await asyncio.gather(*map(view, rows))), cursor=next_cursor)
 
 
-@router.get("/streams/{stream_id}")
+@router.get("/streams/{stream_id}", responses=error_responses(NotFound))
 async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
     return await _view(service.table, await _stream(service.table, stream_id))
 
 
-@router.get("/streams/{stream_id}/samples")
+@router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
 async def get_samples(
     service: Service,
     stream_id: StreamPath,
     from_: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` where absent")] = None,
-    to: Annotated[AwareDatetime | None, Query(description="now where absent")] = None,
+    to: Annotated[AwareDatetime | None, Query(description="whatever is newest where absent")] = None,
     max_points: Annotated[int, Query(ge=1, le=20_000)] = 2_000,
 ) -> SamplePage:
     """A stream's samples from `from` to `to`, both included, at most 90 days. Up to 6 hours of the last 7 days are
     answered with the samples as they were sent (`resolution_s` null), anything else with minutes (`resolution_s` 60).
     Of more than `max_points`, the slowest of each of as many equal parts of the range are kept, so that no extreme is
     lost; of minutes, the one with the slowest sample."""
-    end = to or service.clock()
+    end = to or service.clock() + timedelta(seconds=SAMPLE_AHEAD_LIMIT_S)
     if end.year not in YEARS:
         raise InvalidQuery(f"to: must lie in the years {YEARS.start} to {YEARS.stop - 1}")
     start = from_ or end - DEFAULT_RANGE
-    if start > end or end - start > LONGEST_RANGE:
+    length = (to or service.clock()) - start
+    if start > end or length > LONGEST_RANGE:
         raise InvalidQuery("from: must lie before `to`, and at most 90 days before it")
     await _stream(service.table, stream_id)
     span = Span(from_ms=to_epoch_ms(start), to_ms=to_epoch_ms(end), points=max_points)
-    has_chunks = service.clock() - start < timedelta(seconds=contract.CHUNK_TTL_S)
-    if end - start <= SAMPLES_RANGE and has_chunks:
+    has_chunks = service.clock() - start < timedelta(seconds=contract.SAMPLE_AGE_LIMIT_S)
+    if length <= SAMPLES_RANGE and has_chunks:
         window, stored = await read_samples(service.table, stream_id, span)
         points = [_point(window, index) for index in range(len(window))]
         return SamplePage(items=points, stored=stored, resolution_s=None)
@@ -173,7 +176,7 @@ async def list_insights(
     return InsightPage(items=[items.item_to_insight(row) for row in rows], cursor=next_cursor)
 
 
-@router.get("/insights/{insight_id}")
+@router.get("/insights/{insight_id}", responses=error_responses(NotFound))
 async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> Insight:
     """One insight."""
     row = await service.table.get(items.key_of(f"insight#{insight_id}", "insight"))

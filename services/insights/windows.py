@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 WINDOW_MS: Final = 3_600_000
 BASELINE_AGE_MS: Final = 3_600_000  # an hour later it is made again
+LATE_AGE_MS: Final = 300_000  # where late samples came
+WHOLE_DAY_MINUTES: Final = 1_300  # of 1,440
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class _Known:
     window: Window = field(default_factory=empty_window)
     chunks: dict[str, int] = field(default_factory=dict)
     baseline: Baseline | None = None
+    late_since_ms: int | None = None  # the earliest late sample that the baseline does not know
 
 
 class Windows:
@@ -60,8 +63,9 @@ class Windows:
             )
             self._add(known, await self._table.query(request))
         # Samples of before the window, or of before the hour where that is empty: the history is another one now.
-        is_late = since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS)
-        await self._refresh_baseline(stream_id, known, now_ms, late_since_ms=since_ms if is_late else None)
+        if since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS):
+            known.late_since_ms = min(since_ms, known.late_since_ms or since_ms)
+        await self._refresh_baseline(stream_id, known, now_ms)
         self._known[stream_id] = known
         self._known.move_to_end(stream_id)
         while len(self._known) > self._limit:
@@ -99,17 +103,18 @@ class Windows:
             log.exception("chunk_left_out", key=error.key)
             return None
 
-    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int, *, late_since_ms: int | None) -> None:
-        is_late = late_since_ms is not None
-        if known.baseline is None and not is_late:
+    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
+        late_since_ms = known.late_since_ms
+        if known.baseline is None and late_since_ms is None:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-        if not is_late and known.baseline and now_ms - known.baseline.made_at_ms < BASELINE_AGE_MS:
+        if known.baseline and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
             return
         # A rollup does not know yet what came late.
         rolled_to_ms = now_ms if late_since_ms is None else late_since_ms // HOUR_MS * HOUR_MS - 1
         rows = await self._read_day(stream_id, now_ms, rolled_to_ms=rolled_to_ms)
         known.baseline = await asyncio.to_thread(self._make_baseline, rows, now_ms)
+        known.late_since_ms = None
         if known.baseline is not None:
             await self._table.put(items.baseline_item(stream_id, known.baseline))
 
@@ -127,3 +132,10 @@ class Windows:
     def _make_baseline(self, rows: list[Item], now_ms: int) -> Baseline | None:
         windows = [window for window in map(self._decode, rows) if window is not None]
         return make_baseline(merge_windows(windows).since(now_ms - BASELINE_S * 1000), made_at_ms=now_ms)
+
+
+def _is_due(baseline: Baseline, now_ms: int, *, is_late: bool) -> bool:
+    """Hourly. Late samples change a whole day little, so it waits five minutes for more; a day with gaps does not."""
+    is_whole = baseline.minutes >= WHOLE_DAY_MINUTES
+    age_limit_ms = BASELINE_AGE_MS if not is_late else LATE_AGE_MS if is_whole else 0
+    return now_ms - baseline.made_at_ms >= age_limit_ms

@@ -40,8 +40,8 @@ def test_a_batch_and_several_batches_are_admitted() -> None:
     one = admit(json.dumps(a_body(2)).encode(), now=AT)
     many = admit(json.dumps({"batches": [a_body(1), a_body(2, stream_id="web-2:sda")]}).encode(), now=AT)
 
-    assert [(batch.stream_id, len(batch.samples)) for batch in one] == [("web-1:sda", 2)]
-    assert [(batch.stream_id, len(batch.samples)) for batch in many] == [("web-1:sda", 1), ("web-2:sda", 2)]
+    assert [(batch.stream_id, len(batch.window)) for batch in one] == [("web-1:sda", 2)]
+    assert [(batch.stream_id, len(batch.window)) for batch in many] == [("web-1:sda", 1), ("web-2:sda", 2)]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,13 @@ async def test_six_hours_are_samples_and_more_is_minutes(door: Door) -> None:
     assert [point["samples"] for point in longer["items"]] == [59, 1]
 
 
+async def test_the_six_hours_and_the_90_days_are_counted_until_now_where_no_end_is_given(door: Door) -> None:
+    await door.add_stream()
+
+    assert (await door.get(f"/streams/{DISK}/samples?from=2026-11-22T20:00:00Z"))["resolution_s"] is None
+    assert (await door.get(f"/streams/{DISK}/samples?from=2026-08-25T02:00:00Z"))["resolution_s"] == 60
+
+
 async def test_a_minute_has_means_where_a_sample_has_values_and_the_maxima_beside_them(door: Door) -> None:
     window = a_window(60, end=AT - timedelta(seconds=1), interval_s=1.0, queue_depth=1.0, io_errors=1)
     window.columns["queue_depth"][7] = 61.0

@@ -25,12 +25,12 @@ def sort_key(item: Item) -> str:
     return str(item["entity_type"]["S"])
 
 
-def test_a_chunk_row_is_in_no_index_and_expires_after_7_days() -> None:
+def test_a_chunk_row_is_in_no_index_and_expires_after_8_days() -> None:
     (row,) = items.chunk_items(DISK, a_window(1))
 
     assert contract.TIME_KEY not in row
     assert contract.STREAM_KEY not in row
-    assert row["ttl"]["N"] == str(AT_MS // 1000 + 7 * 86_400)
+    assert row["ttl"]["N"] == str(AT_MS // 1000 + 8 * 86_400)
 
 
 def test_no_chunk_crosses_an_hour_of_the_clock() -> None:

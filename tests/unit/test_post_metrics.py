@@ -18,6 +18,7 @@ from iops.bus import parse_scoring_request
 from iops.observability import Metrics
 from iops.web import Health, create_service, running
 from services.ingest import routes
+from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
@@ -42,11 +43,18 @@ class Door:
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            app.state.ingest = routes.Ingest(settings, clock_at(), commit, registry, notifier)
+            app.state.ingest = routes.Ingest(settings, clock_at(), commit, registry, notifier, Limits(settings))
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-        app = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+        app = create_service(
+            "ingest",
+            routers=[routes.router],
+            lifespan=lifespan,
+            metrics=metrics,
+            health=health,
+            quick={"/metrics": routes.post_metrics},
+        )
         async with (
             LifespanManager(app),
             httpx.AsyncClient(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -155,16 +156,26 @@ def test_a_gzip_bomb_is_unpacked_no_further_than_the_limit(monkeypatch: pytest.M
     assert len(bomb) < 80_000  # 64 MiB
     monkeypatch.setattr(zlib, "decompressobj", CountingUnpacker)
 
-    with pytest.raises(BodyTooLarge, match="unpacks to more than 8388608 bytes"):
+    with pytest.raises(BodyTooLarge, match="unpack to more than 8388608"):
         unpack_gzip(bomb)
 
     assert CountingUnpacker.asked_bytes == CountingUnpacker.given_bytes == 8 * MIB + 1
 
 
 def test_content_of_exactly_the_limit_is_taken_and_one_byte_more_is_not() -> None:
-    assert len(unpack_gzip(gzip.compress(b"\0" * (8 * MIB), 1))) == 8 * MIB
+    content = bytes(range(256)) * 16 + b"\0" * (1024 * 1024)
+    content = (random.Random(7).randbytes(64 * 1024) + content) * 8
+    content = content[: 8 * MIB].ljust(8 * MIB, b"\0")
+
+    assert len(unpack_gzip(gzip.compress(content, 1))) == 8 * MIB
     with pytest.raises(BodyTooLarge):
-        unpack_gzip(gzip.compress(b"\0" * (8 * MIB + 1), 1))
+        unpack_gzip(gzip.compress(content + b"\0", 1))
+
+
+def test_what_packs_better_than_telemetry_can_is_taken_up_to_one_mib_only() -> None:
+    assert len(unpack_gzip(gzip.compress(b"\0" * MIB))) == MIB
+    with pytest.raises(BodyTooLarge, match="unpack to more than 1048576; send smaller batches of real samples"):
+        unpack_gzip(gzip.compress(b"\0" * (2 * MIB)))
 
 
 PACKED = gzip.compress(b'{"stream_id": "web-1:sda", "samples": []}', mtime=0)

@@ -1,0 +1,104 @@
+"""Errors as every caller sees them: problem+json (RFC 9457), the same from every service."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from iops.errors import InvalidInput, IopsError, Unavailable
+
+PROBLEM_TYPE: Final = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with the input."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """What every error looks like (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldProblem] | None = None
+
+
+PROBLEM_SCHEMA: Final = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+PROBLEM_SCHEMAS: Final = {**PROBLEM_SCHEMA.pop("$defs"), "Problem": PROBLEM_SCHEMA}
+# FastAPI would say application/json of a `model`; errors are problem+json.
+ERROR_RESPONSE: Final = {
+    "description": "an error, with a code and a sentence",
+    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def error_responses(*errors: type[IopsError]) -> dict[int | str, dict[str, Any]]:
+    """What a route's OpenAPI says of the errors it answers with."""
+    return {
+        error.status: {
+            **ERROR_RESPONSE,
+            "description": error.title,
+            **({"headers": RETRY_AFTER} if issubclass(error, Unavailable) else {}),
+        }
+        for error in errors
+    }
+
+
+RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Makes `app` answer what its routes and its framework raise."""
+    app.add_exception_handler(IopsError, _answer_expected)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_query)
+    app.add_exception_handler(HTTPException, _answer_http)
+
+
+def problem_response(error: IopsError) -> Response:
+    """An expected failure as the sender sees it."""
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    extra: dict[str, Any] = {}
+    if isinstance(error, InvalidInput):
+        extra["errors"] = [{"field": problem.field, "message": problem.message} for problem in error.problems]
+    body = _problem(error.status, error.code, error.title, error.detail) | extra
+    return JSONResponse(body, error.status, headers, media_type=PROBLEM_TYPE)
+
+
+async def _answer_expected(_: Request, error: Exception) -> Response:
+    assert isinstance(error, IopsError)
+    return problem_response(error)
+
+
+async def _answer_invalid_query(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = [
+        {"field": ".".join(str(part) for part in problem["loc"][1:]), "message": problem["msg"]}
+        for problem in error.errors()
+    ]
+    detail = f"{fields[0]['field']}: {fields[0]['message']}"
+    body = _problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
+    return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    body = _problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
+    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
+
+
+def _problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+    return {"type": f"urn:iops-dashboard:{code}", "title": title, "status": status, "code": code, "detail": detail}
+
+
+def bare_500() -> Response:
+    body = _problem(500, "internal", IopsError.title, "the request id in x-request-id finds it in the log")
+    return JSONResponse(body, 500, media_type=PROBLEM_TYPE)

@@ -1,0 +1,61 @@
+"""How much one stream and one caller may send; in memory, so each replica allows as much."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from iops.errors import RateExceeded
+from services.ingest.settings import IngestSettings
+
+CALLERS_LIMIT: Final = 10_000  # remembered, least recently used out
+STREAMS_LIMIT: Final = 100_000
+
+
+class Limits:
+    """A bucket of tokens for each stream, a set of streams for each caller.
+
+    A request takes one token of each stream it speaks of, however many batches: a fleet that returns from an outage
+    sends its hours in few requests.
+    """
+
+    def __init__(self, settings: IngestSettings, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._rate = settings.stream_rate
+        self._burst = settings.stream_burst
+        self._streams_per_caller = settings.streams_per_caller
+        self._monotonic_s = monotonic_s
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
+        self._callers: OrderedDict[str, set[str]] = OrderedDict()
+
+    def take(self, caller: str, stream_ids: Iterable[str]) -> None:
+        """Lets a request pass, or raises RateExceeded and takes nothing."""
+        wanted = set(stream_ids)
+        self._check_caller(caller, wanted)
+        now_s = self._monotonic_s()
+        left = {stream_id: self._tokens(stream_id, now_s) - 1 for stream_id in wanted}
+        worst = min(left, key=left.__getitem__)
+        if left[worst] < 0:
+            wait_s = math.ceil(-left[worst] / self._rate)
+            detail = f"{worst} is sent more often than {self._rate:g} times a second; send larger batches"
+            raise RateExceeded(detail, retry_after_s=max(1, wait_s))
+        for stream_id, tokens in left.items():
+            self._buckets[stream_id] = (tokens, now_s)
+            self._buckets.move_to_end(stream_id)
+        while len(self._buckets) > STREAMS_LIMIT:
+            self._buckets.popitem(last=False)
+
+    def _tokens(self, stream_id: str, now_s: float) -> float:
+        tokens, at_s = self._buckets.get(stream_id, (self._burst, now_s))
+        return min(self._burst, tokens + (now_s - at_s) * self._rate)
+
+    def _check_caller(self, caller: str, wanted: set[str]) -> None:
+        known = self._callers.setdefault(caller, set())
+        self._callers.move_to_end(caller)
+        if not wanted <= known:
+            if len(known | wanted) > self._streams_per_caller:
+                detail = f"one caller may send {self._streams_per_caller} streams, and {caller} would send more"
+                raise RateExceeded(detail, retry_after_s=60)
+            known |= wanted
+        while len(self._callers) > CALLERS_LIMIT:
+            self._callers.popitem(last=False)
