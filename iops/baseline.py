@@ -88,15 +88,8 @@ def summarize(window: Window) -> Summary | None:
 
 def minutes_of(window: Window) -> list[Summary]:
     """The window as one row a minute, minutes of the clock, oldest first; minutes without a sample are left out."""
-    rows: list[Summary] = []
-    start = 0
-    for index in range(1, len(window) + 1):
-        if index == len(window) or window.at_ms[index] // MINUTE_MS != window.at_ms[start] // MINUTE_MS:
-            row = summarize(window.cut(start, index))
-            if row is not None:
-                rows.append(row)
-            start = index
-    return rows
+    rows = (summarize(part) for part in window.parts(MINUTE_MS))
+    return [row for row in rows if row is not None]
 
 
 def make_baseline(window: Window, *, made_at_ms: int) -> Baseline | None:

@@ -37,6 +37,7 @@ SAMPLE_AHEAD_LIMIT_S: Final = 5 * 60
 
 # Retention.
 CHUNK_TTL_S: Final = SAMPLE_AGE_LIMIT_S + 24 * 3600  # a day more, so that what is accepted is kept
+ROLLUP_TTL_S: Final = 90 * 24 * 3600
 INSIGHT_TTL_S: Final = 90 * 24 * 3600
 ALERT_TTL_S: Final = 90 * 24 * 3600  # after it is resolved
 

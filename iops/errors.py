@@ -16,6 +16,7 @@ IopsError                  500 internal
 │   ├── QueueFull              queue_full
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
+    └── DamagedRollup          damaged_rollup
 """
 
 from dataclasses import dataclass
@@ -138,7 +139,14 @@ class RateExceeded(Unavailable):
 class DamagedChunk(IopsError):
     code = "damaged_chunk"
     title = "A stored chunk cannot be read"
+    noun: ClassVar[str] = "chunk"
 
     def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"chunk {key}: {reason}")
+        super().__init__(f"{self.noun} {key}: {reason}")
         self.key = key
+
+
+class DamagedRollup(DamagedChunk):
+    code = "damaged_rollup"
+    title = "A stored rollup cannot be read"
+    noun = "rollup"

@@ -116,13 +116,16 @@ class Table:
 
     async def query(self, request: Item) -> list[Item]:
         """Every item of a Query, page after page."""
-        items: list[Item] = []
+        return [item async for page in self.pages(request) for item in page]
+
+    async def pages(self, request: Item) -> AsyncIterator[list[Item]]:
+        """The items of a Query as DynamoDB's pages of up to 1 MB, for what need not be in memory at once."""
         start: Item | None = None
         while True:
             page, start = await self.query_page(request | ({"ExclusiveStartKey": start} if start else {}))
-            items += page
+            yield page
             if start is None:
-                return items
+                return
 
     async def list_page(
         self, entity_type: str, *, limit: int, cursor: str | None, where: tuple[str, Item] | None = None

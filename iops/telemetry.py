@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Final, NamedTuple, Self
@@ -148,6 +148,22 @@ class Window:
         """Samples `start` to `stop`, as a slice means it."""
         return Window(self.at_ms[start:stop], {name: column[start:stop] for name, column in self.columns.items()})
 
+    def take(self, indices: Sequence[int]) -> Window:
+        """The samples at `indices`, which grow."""
+        columns = {name: array("d", (column[i] for i in indices)) for name, column in self.columns.items()}
+        return Window(array("q", (self.at_ms[i] for i in indices)), columns)
+
+    def parts(self, span_ms: int) -> Iterator[Window]:
+        """The window cut at the multiples of `span_ms` since 1970; parts without a sample are left out."""
+        if len(self) and self.at_ms[0] // span_ms == self.at_ms[-1] // span_ms:
+            yield self
+            return
+        start = 0
+        for index in range(1, len(self) + 1):
+            if index == len(self) or self.at_ms[index] // span_ms != self.at_ms[start] // span_ms:
+                yield self.cut(start, index)
+                start = index
+
     def _position(self, at_ms: int) -> int:
         return bisect_left(self.at_ms, at_ms)
 
@@ -177,9 +193,7 @@ def merge_windows(windows: Sequence[Window]) -> Window:
         return _concatenate(windows)
     joined = _concatenate(windows)
     position = {at: index for index, at in enumerate(joined.at_ms)}  # a later one replaces an earlier one
-    order = [position[at] for at in sorted(position)]
-    columns = {name: array("d", (column[i] for i in order)) for name, column in joined.columns.items()}
-    return Window(array("q", (joined.at_ms[i] for i in order)), columns)
+    return joined.take([position[at] for at in sorted(position)])
 
 
 def row_to_dict(window: Window, index: int) -> dict[str, str | float | int | None]:

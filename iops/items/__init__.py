@@ -1,6 +1,13 @@
 """Rows of the table in DynamoDB's own notation, both ways, and the requests that read and change them; no I/O."""
 
-from iops.items.chunks import chunk_items, chunks_query, item_to_window, newer_chunks_query, newest_chunk_query
+from iops.items.chunks import (
+    chunk_hour_ms,
+    chunk_items,
+    chunks_query,
+    item_to_window,
+    newer_chunks_query,
+    newest_chunk_query,
+)
 from iops.items.findings import (
     alert_put,
     alerts_of_stream_query,
@@ -11,6 +18,17 @@ from iops.items.findings import (
     item_to_baseline,
     item_to_insight,
     outbox_item,
+)
+from iops.items.rollups import (
+    is_rollup,
+    item_to_late,
+    item_to_rollup,
+    late_item,
+    late_query,
+    newest_rollup_query,
+    rollup_hour_ms,
+    rollup_update,
+    rollups_query,
 )
 from iops.items.rows import Item, cursor_to_start, key_of, list_query, only_where, start_to_cursor
 from iops.items.streams import (
@@ -30,25 +48,35 @@ __all__ = [
     "alert_put",
     "alerts_of_stream_query",
     "baseline_item",
+    "chunk_hour_ms",
     "chunk_items",
     "chunks_query",
     "claim_update",
     "cursor_to_start",
     "insight_item",
+    "is_rollup",
     "item_to_alert",
     "item_to_baseline",
     "item_to_insight",
+    "item_to_late",
     "item_to_member",
+    "item_to_rollup",
     "item_to_stream",
     "item_to_window",
     "key_of",
+    "late_item",
+    "late_query",
     "list_query",
     "member_item",
     "members_query",
     "newer_chunks_query",
     "newest_chunk_query",
+    "newest_rollup_query",
     "only_where",
     "outbox_item",
+    "rollup_hour_ms",
+    "rollup_update",
+    "rollups_query",
     "start_to_cursor",
     "stream_insight_update",
     "stream_scored_update",

@@ -1,14 +1,13 @@
 """Chunk rows: samples of one stream, at most one hour of the clock each."""
 
-from collections.abc import Iterator
 from typing import Final
 
 from iops import chunk, contract
 from iops.errors import DamagedChunk
-from iops.items.rows import Item, key_of, number
+from iops.items.rows import Item, key_of, key_text, number
+from iops.rollup import HOUR_MS
 from iops.telemetry import Window
 
-HOUR_MS: Final = 3_600_000
 CHUNK_PREFIX: Final = "chunk#"
 LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
 
@@ -18,17 +17,21 @@ def chunk_items(stream_id: str, window: Window) -> list[Item]:
     limit = contract.BATCH_SAMPLES_LIMIT
     return [
         _chunk_item(stream_id, hour if len(hour) <= limit else hour.cut(start, start + limit))
-        for hour in _hours_of(window)
+        for hour in window.parts(HOUR_MS)
         for start in range(0, len(hour), limit)
     ]
 
 
 def item_to_window(item: Item) -> Window:
     """Raises DamagedChunk, naming the key, where the row cannot be read."""
-    key = f"{item[contract.PARTITION_KEY]['S']} {item[contract.SORT_KEY]['S']}"
     if "data" not in item:
-        raise DamagedChunk(key, "has no data")
-    return chunk.decode(item["data"]["B"], key=key)
+        raise DamagedChunk(key_text(item), "has no data")
+    return chunk.decode(item["data"]["B"], key=key_text(item))
+
+
+def chunk_hour_ms(item: Item) -> int:
+    """The hour of the clock that all samples of a chunk lie in: its first millisecond."""
+    return int(item[contract.SORT_KEY]["S"].split("#")[1]) // HOUR_MS * HOUR_MS
 
 
 def chunks_query(stream_id: str, *, from_ms: int, to_ms: int, is_consistent: bool = False) -> Item:
@@ -65,14 +68,3 @@ def _chunk_item(stream_id: str, window: Window) -> Item:
         "data": {"B": chunk.pack(content)},
         contract.TTL_ATTRIBUTE: number(window.at_ms[-1] // 1000 + contract.CHUNK_TTL_S),
     }
-
-
-def _hours_of(window: Window) -> Iterator[Window]:
-    if window.at_ms[0] // HOUR_MS == window.at_ms[-1] // HOUR_MS:
-        yield window
-        return
-    start = 0
-    for index in range(1, len(window) + 1):
-        if index == len(window) or window.at_ms[index] // HOUR_MS != window.at_ms[start] // HOUR_MS:
-            yield window.cut(start, index)
-            start = index

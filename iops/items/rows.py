@@ -15,6 +15,11 @@ def key_of(entity_id: str, entity_type: str) -> Item:
     return {contract.PARTITION_KEY: {"S": entity_id}, contract.SORT_KEY: {"S": entity_type}}
 
 
+def key_text(item: Item) -> str:
+    """A row's key as an error or a log line names it."""
+    return f"{item[contract.PARTITION_KEY]['S']} {item[contract.SORT_KEY]['S']}"
+
+
 def list_query(entity_type: str, *, limit: int, start: Item | None = None, oldest_first: bool = False) -> Item:
     """A page of one kind of row by time, through the index."""
     request: Item = {

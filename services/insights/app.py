@@ -1,5 +1,6 @@
 """The insights service: scores what ingest stored, explains what matters, answers what people ask."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,7 @@ from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.insights import routes
+from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.settings import InsightsSettings
 from services.insights.windows import Windows
@@ -34,7 +36,8 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
             app.state.insights = routes.Insights(table=table, clock=now)
             health.checks["table"] = table.check
-            async with running(health, scoring=loop.run()):
+            rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
+            async with running(health, scoring=loop.run(), rollups=rollups.run()):
                 yield
 
     return create_service("insights", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)

@@ -5,28 +5,30 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import HTMLResponse
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
-from iops import items
+from iops import contract, items
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
 from iops.insight import Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
+from iops.rollup import Rollup
 from iops.table import Table
-from iops.telemetry import Sample, Window, merge_windows, row_to_dict
-from services.insights.downsample import worst_of_buckets
+from iops.telemetry import Sample, Window, row_to_dict
+from services.insights.history import Span, read_minutes, read_samples
 
 router = APIRouter(tags=["insights"])
 
 LATEST_READS_AT_ONCE: Final = 16
 DEFAULT_RANGE: Final = timedelta(hours=1)
-LONGEST_RANGE: Final = timedelta(days=7)
+LONGEST_RANGE: Final = timedelta(seconds=contract.ROLLUP_TTL_S)
+SAMPLES_RANGE: Final = timedelta(hours=6)  # 10,800 samples at one in 2 s, 27 read units; a week would be 750
 YEARS: Final = range(2000, 2200)  # before and after, an instant is a slip and does not fit a key
 
 
@@ -79,11 +81,36 @@ class InsightPage(BaseModel):
     cursor: str | None
 
 
-class SamplePage(BaseModel):
-    """Samples, oldest first."""
+class Maxima(BaseModel):
+    """The largest value of each channel in a minute; null where it was not measured."""
 
-    items: list[Sample]
-    stored: int  # samples in the range before any were left out
+    read_iops: float
+    write_iops: float
+    read_bytes_s: float
+    write_bytes_s: float
+    read_await_ms: float | None
+    write_await_ms: float | None
+    queue_depth: float
+    utilization_ratio: float
+    in_flight: int
+    latency_p95_ms: float | None
+    latency_p99_ms: float | None
+    io_errors: int | None
+
+
+class Point(Sample):
+    """A sample as it was sent, or a minute as one sample: means, and sums of `interval_s` and `io_errors`."""
+
+    samples: int = Field(default=1, description="how many samples it is made of")
+    max: Maxima | None = Field(default=None, description="of the minute's samples; null where this is one sample")
+
+
+class SamplePage(BaseModel):
+    """Samples or minutes, oldest first."""
+
+    items: list[Point]
+    stored: int = Field(description="samples or minutes in the range before any were left out")
+    resolution_s: Literal[60] | None = Field(description="60: each item is a minute; null: each is a sample as sent")
 
 
 @router.get("/streams")
@@ -113,21 +140,27 @@ async def get_samples(
     to: Annotated[AwareDatetime | None, Query(description="whatever is newest where absent")] = None,
     max_points: Annotated[int, Query(ge=1, le=20_000)] = 2_000,
 ) -> SamplePage:
-    """A stream's samples from `from` to `to`, both included. Of more than `max_points`, the slowest of each of as many
-    equal parts of the range are kept, so that no extreme is lost."""
+    """A stream's samples from `from` to `to`, both included, at most 90 days. Up to 6 hours of the last 7 days are
+    answered with the samples as they were sent (`resolution_s` null), anything else with minutes (`resolution_s` 60).
+    Of more than `max_points`, the slowest of each of as many equal parts of the range are kept, so that no extreme is
+    lost; of minutes, the one with the slowest sample."""
     end = to or service.clock() + timedelta(seconds=SAMPLE_AHEAD_LIMIT_S)
     if end.year not in YEARS:
         raise InvalidQuery(f"to: must lie in the years {YEARS.start} to {YEARS.stop - 1}")
     start = from_ or end - DEFAULT_RANGE
-    if start > end or end - start > LONGEST_RANGE:
-        raise InvalidQuery("from: must lie before `to`, and at most 7 days before it")
+    length = (to or service.clock()) - start
+    if start > end or length > LONGEST_RANGE:
+        raise InvalidQuery("from: must lie before `to`, and at most 90 days before it")
     await _stream(service.table, stream_id)
-    from_ms, to_ms = to_epoch_ms(start), to_epoch_ms(end)
-    rows = await service.table.query(items.chunks_query(stream_id, from_ms=from_ms, to_ms=to_ms))
-    window = await asyncio.to_thread(lambda: merge_windows([items.item_to_window(row) for row in rows]))
-    window = window.since(from_ms).until(to_ms + 1)
-    kept = worst_of_buckets(window, from_ms=from_ms, to_ms=to_ms, buckets=max_points)
-    return SamplePage(items=[_sample(window, index) for index in kept], stored=len(window))
+    span = Span(from_ms=to_epoch_ms(start), to_ms=to_epoch_ms(end), points=max_points)
+    has_chunks = service.clock() - start < timedelta(seconds=contract.SAMPLE_AGE_LIMIT_S)
+    if length <= SAMPLES_RANGE and has_chunks:
+        window, stored = await read_samples(service.table, stream_id, span)
+        points = [_point(window, index) for index in range(len(window))]
+        return SamplePage(items=points, stored=stored, resolution_s=None)
+    minutes, stored = await read_minutes(service.table, stream_id, span)
+    points = [_minute(minutes, index) for index in range(len(minutes))]
+    return SamplePage(items=points, stored=stored, resolution_s=60)
 
 
 @router.get("/insights/recent")
@@ -193,6 +226,16 @@ def _latest(rows: list[Item]) -> Sample | None:
 
 def _sample(window: Window, index: int) -> Sample:
     return Sample.model_validate(row_to_dict(window, index), strict=False)
+
+
+def _point(window: Window, index: int) -> Point:
+    return Point.model_validate(row_to_dict(window, index), strict=False)
+
+
+def _minute(minutes: Rollup, index: int) -> Point:
+    largest = row_to_dict(minutes.maximum, index)
+    counted = {"samples": minutes.count["interval_s"][index], "max": Maxima.model_validate(largest)}
+    return Point.model_validate(row_to_dict(minutes.mean, index) | counted, strict=False)
 
 
 FRONT_PAGE: Final = """<!doctype html>

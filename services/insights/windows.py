@@ -15,8 +15,10 @@ from iops.contract import SORT_KEY
 from iops.errors import DamagedChunk
 from iops.items import Item
 from iops.observability import Metrics
+from iops.rollup import HOUR_MS
 from iops.table import Table
 from iops.telemetry import Window, empty_window, merge_windows
+from services.insights.history import end_of_rollups_ms, rolled_before_ms
 
 log = structlog.get_logger()
 
@@ -33,7 +35,7 @@ class _Known:
     window: Window = field(default_factory=empty_window)
     chunks: dict[str, int] = field(default_factory=dict)
     baseline: Baseline | None = None
-    is_late: bool = False  # late samples came that the baseline does not know
+    late_since_ms: int | None = None  # the earliest late sample that the baseline does not know
 
 
 class Windows:
@@ -51,6 +53,8 @@ class Windows:
         """The stream's last hour with everything stored since `since_ms`, and what is usual for it."""
         known = self._known.get(stream_id) or _Known()
         now_ms = to_epoch_ms(self._clock())
+        if since_ms < rolled_before_ms(now_ms):
+            await self._table.put(items.late_item(stream_id, since_ms=since_ms, now_ms=now_ms))
         if known.chunks:
             await self._read_newer(stream_id, known, since_ms)
         else:
@@ -59,7 +63,8 @@ class Windows:
             )
             self._add(known, await self._table.query(request))
         # Samples of before the window, or of before the hour where that is empty: the history is another one now.
-        known.is_late |= since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS)
+        if since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS):
+            known.late_since_ms = min(since_ms, known.late_since_ms or since_ms)
         await self._refresh_baseline(stream_id, known, now_ms)
         self._known[stream_id] = known
         self._known.move_to_end(stream_id)
@@ -90,25 +95,39 @@ class Windows:
         known.chunks = {key: at_ms for key, at_ms in known.chunks.items() if at_ms >= newest_ms - WINDOW_MS}
 
     def _decode(self, row: Item) -> Window | None:
+        """A chunk's samples, or a rollup's minutes: each of them is a sample too."""
         try:
-            return items.item_to_window(row)
+            return items.item_to_rollup(row).mean if items.is_rollup(row) else items.item_to_window(row)
         except DamagedChunk as error:
             self._damaged.inc()
             log.exception("chunk_left_out", key=error.key)
             return None
 
     async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
-        if known.baseline is None and not known.is_late:
+        late_since_ms = known.late_since_ms
+        if known.baseline is None and late_since_ms is None:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-        if known.baseline and not _is_due(known.baseline, now_ms, is_late=known.is_late):
+        if known.baseline and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
             return
-        request = items.chunks_query(stream_id, from_ms=now_ms - BASELINE_S * 1000, to_ms=now_ms)
-        rows = await self._table.query(request)
+        # A rollup does not know yet what came late.
+        rolled_to_ms = now_ms if late_since_ms is None else late_since_ms // HOUR_MS * HOUR_MS - 1
+        rows = await self._read_day(stream_id, now_ms, rolled_to_ms=rolled_to_ms)
         known.baseline = await asyncio.to_thread(self._make_baseline, rows, now_ms)
-        known.is_late = False
+        known.late_since_ms = None
         if known.baseline is not None:
             await self._table.put(items.baseline_item(stream_id, known.baseline))
+
+    async def _read_day(self, stream_id: str, now_ms: int, *, rolled_to_ms: int) -> list[Item]:
+        """The last 24 h as rollups, the hours from `rolled_to_ms` on and those not rolled up as chunks."""
+        from_ms = now_ms - BASELINE_S * 1000
+        rollups: list[Item] = []
+        if rolled_to_ms >= from_ms:
+            rollups = await self._table.query(
+                items.rollups_query(stream_id, from_ms=from_ms, to_ms=min(rolled_to_ms, now_ms))
+            )
+        rest_ms = end_of_rollups_ms(rollups, otherwise_ms=from_ms)
+        return rollups + await self._table.query(items.chunks_query(stream_id, from_ms=rest_ms, to_ms=now_ms))
 
     def _make_baseline(self, rows: list[Item], now_ms: int) -> Baseline | None:
         windows = [window for window in map(self._decode, rows) if window is not None]

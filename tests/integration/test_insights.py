@@ -242,6 +242,33 @@ async def test_samples_are_answered_for_any_range(cloud: Cloud, table: Table) ->
         assert await read(**far) == (0, 0)
 
 
+async def test_hours_that_are_over_are_rolled_up_and_answered_without_their_chunks(cloud: Cloud, table: Table) -> None:
+    begin = (now() - timedelta(hours=9)).replace(minute=30, second=0, microsecond=0)
+    await store(table, some_samples(120, begin=begin, interval_s=1.0))
+    await store(table, some_samples(600, begin=begin + timedelta(hours=3, minutes=10), read_await_ms=9.0))
+    query = {"from": begin.isoformat(), "to": (begin + timedelta(hours=8)).isoformat()}
+    async with insights_service(cloud.endpoint_url) as client:
+
+        async def rollups() -> list[items.Item]:
+            return await table.query(items.rollups_query(DISK, from_ms=0, to_ms=to_epoch_ms(now())))
+
+        async def are_made() -> bool:
+            return len(await rollups()) == 2
+
+        await wait_until(are_made)
+        for row in await table.query(items.chunks_query(DISK, from_ms=0, to_ms=to_epoch_ms(now()))):
+            await table.delete({name: row[name] for name in ("entity_id", "entity_type")})
+        page = (await client.get(f"/streams/{DISK}/samples", params=query)).json()
+        ready = await client.get("/health/ready")
+        shown = (await client.get("/internal/metrics")).text
+
+    assert (page["resolution_s"], page["stored"]) == (60, 12)
+    assert [point["samples"] for point in page["items"]] == [60] * 12
+    assert page["items"][-1]["max"]["read_await_ms"] == page["items"][-1]["read_await_ms"] == 9.0
+    assert ready.status_code == 200
+    assert 'iops_rollups_total{outcome="stored"} 2.0' in shown
+
+
 NONSENSE = {
     "/streams?limit=0": 400,
     "/streams?limit=201": 400,
@@ -252,7 +279,7 @@ NONSENSE = {
     f"/streams/{DISK}/samples?from=yesterday": 400,
     f"/streams/{DISK}/samples?max_points=0": 400,
     f"/streams/{DISK}/samples?from=2026-01-01T00:00:00Z&to=2025-01-01T00:00:00Z": 400,
-    f"/streams/{DISK}/samples?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z": 400,
+    f"/streams/{DISK}/samples?from=2026-01-01T00:00:00Z&to=2026-05-01T00:00:00Z": 400,
     f"/streams/{DISK}/samples?from=0001-01-01T00:00:00Z&to=0001-01-01T00:00:01Z": 400,
     f"/streams/{DISK}/samples?to=0001-01-01T00:00:00Z": 400,
     f"/streams/{DISK}/samples?to=9999-12-31T23:59:59-14:00": 400,

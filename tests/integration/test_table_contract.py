@@ -174,7 +174,7 @@ async def test_a_chunk_says_when_it_may_go(table: Table) -> None:
 
     rows, _ = await table.query_page(items.newest_chunk_query(DISK))
 
-    assert rows[0]["ttl"] == {"N": str(AT_MS // 1000 + 29 + 7 * 24 * 3600)}
+    assert rows[0]["ttl"] == {"N": str(AT_MS // 1000 + 29 + 8 * 24 * 3600)}
 
 
 async def test_only_insights_and_alerts_are_listed_by_stream(table: Table, dynamodb: Any) -> None:

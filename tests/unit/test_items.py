@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iops import contract, items
-from iops.errors import DamagedChunk, InvalidCursor
+from iops.errors import DamagedChunk, DamagedRollup, InvalidCursor
 from iops.insight import AlertState, PredictionType
 from iops.items import Item
+from iops.rollup import roll_up
 from iops.telemetry import merge_windows
 from tests.unit.builders import AT, AT_MS, DISK, a_baseline, a_batch, a_finding, a_window, an_alert, an_insight
 from tests.unit.fakes import FakeTable
@@ -58,6 +59,31 @@ def test_a_damaged_row_names_its_key() -> None:
         with pytest.raises(DamagedChunk) as error:
             items.item_to_window(damaged)
         assert error.value.detail.startswith(key)
+
+
+def test_a_rollup_is_in_no_index_and_expires_after_90_days() -> None:
+    update = items.rollup_update(DISK, roll_up(a_window(60, end=AT - timedelta(seconds=1))))
+
+    assert update["Key"] == items.key_of(DISK, f"rollup#{AT_MS - 3_600_000}")
+    assert update["ExpressionAttributeValues"][":ttl"] == {"N": str(AT_MS // 1000 + 90 * 86_400)}
+    assert contract.TIME_KEY not in update["ExpressionAttributeNames"].values()
+
+
+def test_a_damaged_rollup_row_names_its_key() -> None:
+    row = items.key_of(DISK, f"rollup#{AT_MS}")
+
+    for damaged in (row, row | {"data": {"B": b""}}):
+        with pytest.raises(DamagedRollup, match=f"rollup {DISK} rollup#{AT_MS}: "):
+            items.item_to_rollup(damaged)
+
+
+def test_the_marks_of_one_minute_are_one_row_and_those_of_the_next_another() -> None:
+    one, again, other = (
+        items.late_item(DISK, since_ms=AT_MS + 61_000, now_ms=AT_MS + later_ms) for later_ms in (0, 59_999, 60_000)
+    )
+
+    assert sort_key(one) == sort_key(again) != sort_key(other)
+    assert items.item_to_late(other) == (AT_MS, AT_MS + 60_000)
 
 
 async def found(fake: FakeTable, request: Item) -> list[int]:

@@ -189,3 +189,20 @@ def test_a_row_shows_null_where_nothing_was_measured_and_counts_as_integers() ->
     assert row["read_await_ms"] is None
     assert row["io_errors"] is None
     assert repr(row["in_flight"]) == "3"
+
+
+def test_a_window_is_cut_at_the_minutes_of_the_clock_and_nothing_is_lost() -> None:
+    window = merge_windows([a_window(90, end=AT + timedelta(seconds=29)), a_window(1, end=AT + timedelta(minutes=9))])
+
+    parts = list(window.parts(60_000))
+
+    assert [len(part) for part in parts] == [60, 30, 1]
+    assert repr(merge_windows(parts)) == repr(window)  # NaN is not equal to itself
+    assert list(empty_window().parts(60_000)) == []
+
+
+def test_some_samples_of_a_window_are_a_window() -> None:
+    window = a_window(5).take([0, 3])
+
+    assert list(window.at_ms) == [AT_MS - 4_000, AT_MS - 1_000]
+    assert list(window["read_iops"]) == [200.0, 200.0]

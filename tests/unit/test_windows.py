@@ -1,5 +1,6 @@
 """The windows a scorer has seen: complete, and read no more than needed."""
 
+from array import array
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from iops.baseline import Baseline
 from iops.clock import to_epoch_ms
 from iops.observability import Metrics
 from iops.telemetry import Window
+from services.insights.rollup import Rollups
 from services.insights.windows import Windows
 from tests.unit.builders import AT, AT_MS, DISK, a_window
 from tests.unit.fakes import FakeTable
@@ -29,6 +31,16 @@ class Scene:
     def store(self, window: Window, stream_id: str = DISK) -> None:
         for start in range(0, len(window), 600):
             self.fake.add(*items.chunk_items(stream_id, window.cut(start, start + 600)))
+
+    def metrics_again(self) -> Metrics:
+        """New numbers, for a new store of windows."""
+        self.metrics = Metrics()
+        return self.metrics
+
+    async def roll_up(self) -> None:
+        """As the worker does once an hour."""
+        worker = Rollups(self.fake.table(), lambda: self.now, Metrics(), salt=b"s")
+        await worker.roll_stream(DISK)
 
     async def load(self, *, since: datetime | None = None, stream_id: str = DISK) -> Window:
         return (await self._both(since, stream_id))[0]
@@ -217,3 +229,71 @@ async def test_what_is_older_than_a_day_is_not_usual_any_more() -> None:
     assert baseline is not None
     assert baseline.await_ms is not None
     assert baseline.await_ms.p99 == pytest.approx(1.0)
+
+
+async def a_day(*, is_rolled_up: bool) -> tuple[Scene, Baseline | None]:
+    """26 h of a sample in 30 s, slower and busier by the minute, and the baseline of it."""
+    scene = Scene()
+    scene.now = AT + timedelta(minutes=40)
+    window = a_window(26 * 120, end=scene.now, interval_s=30.0)
+    for name in ("read_iops", "read_await_ms", "queue_depth"):
+        window.columns[name] = array("d", [1.0 + index for index in range(len(window))])
+    scene.store(window)
+    if is_rolled_up:
+        await scene.roll_up()
+    return scene, await scene.baseline()
+
+
+async def test_a_baseline_of_rollups_is_that_of_the_samples() -> None:
+    _, from_samples = await a_day(is_rolled_up=False)
+    scene, from_rollups = await a_day(is_rolled_up=True)
+
+    assert len(scene.fake.of_type("rollup")) >= 25
+    assert from_rollups is not None
+    assert from_samples is not None
+    assert from_rollups.minutes == from_samples.minutes == 1_441
+    for name in ("await_ms", "iops", "bytes_s", "queue_depth", "utilization_ratio", "request_bytes"):
+        one, other = getattr(from_rollups, name), getattr(from_samples, name)
+        assert [one.p10, one.p50, one.p90, one.p99] == pytest.approx([other.p10, other.p50, other.p90, other.p99], 1e-3)
+
+
+async def test_hours_that_are_rolled_up_are_not_read_again_as_chunks() -> None:
+    scene, _ = await a_day(is_rolled_up=True)
+    for (stream_id, sort_key), row in list(scene.fake.rows.items()):
+        if sort_key.startswith("chunk#") and items.chunk_hour_ms(row) < AT_MS:
+            del scene.fake.rows[(stream_id, sort_key)]
+    scene.fake.rows.pop((DISK, "baseline"))
+    scene.windows = Windows(scene.fake.table(), lambda: scene.now, Metrics(), limit=10)
+
+    baseline = await scene.baseline()
+
+    assert baseline is not None
+    assert baseline.minutes == 1_441
+
+
+async def test_what_comes_late_is_usual_before_its_hour_is_rolled_up_again() -> None:
+    scene = Scene()
+    scene.now = AT + timedelta(minutes=10)
+    scene.store(a_window(60, end=AT - timedelta(hours=3), interval_s=60.0))
+    scene.store(a_window(60, end=AT, interval_s=60.0))
+    await scene.roll_up()
+    scene.store(a_window(60, end=AT - timedelta(hours=2, seconds=30), interval_s=60.0))
+
+    baseline = await scene.baseline(since=AT - timedelta(hours=3))
+
+    assert baseline is not None
+    assert baseline.minutes == pytest.approx(180, abs=1)
+
+
+async def test_a_damaged_rollup_is_left_out_and_counted() -> None:
+    scene, _ = await a_day(is_rolled_up=True)
+    row = scene.fake.of_type("rollup")[20]
+    scene.fake.add(row | {"data": {"B": row["data"]["B"][:-3]}})
+    scene.fake.rows.pop((DISK, "baseline"))
+    scene.windows = Windows(scene.fake.table(), lambda: scene.now, scene.metrics_again(), limit=10)
+
+    baseline = await scene.baseline()
+
+    assert baseline is not None
+    assert baseline.minutes == 1_441 - 60
+    assert b"iops_damaged_chunks_total 1.0" in scene.metrics.expose()

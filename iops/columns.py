@@ -1,0 +1,143 @@
+"""Columns as bytes: scaled integers, delta per column, msgpack, zstd with its checksum.
+
+Instants are epoch ms as deltas. A column is a list of deltas of scaled integers with nil where null, or nil where the
+whole column is null.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from operator import sub
+from typing import Any, Final
+
+import msgpack
+import zstandard
+
+from iops.telemetry import CHANNELS, NAN, Window
+
+Deltas = Sequence[int | None]
+
+# What reading damaged bytes raises.
+DAMAGE: Final = (ValueError, TypeError, OverflowError, zstandard.ZstdError)
+
+
+def pack(content: bytes, *, version: int) -> bytes:
+    """Content, compressed, its version before it."""
+    return bytes([version]) + _compressor().compress(content)
+
+
+def unpack(data: bytes, *, version: int, limit_bytes: int) -> list[Any]:
+    """The content that `pack` made, a list that begins with its version; raises one of DAMAGE."""
+    if not data or data[0] != version:
+        raise ValueError(f"version {data[0] if data else 'missing'}, this program reads {version}")
+    if zstandard.frame_content_size(data[1:]) > limit_bytes:
+        raise ValueError(f"unpacks to more than {limit_bytes} bytes")
+    if not zstandard.get_frame_parameters(data[1:]).has_checksum:
+        raise ValueError("has no checksum")
+    packed = _decompressor().decompress(data[1:], max_output_size=limit_bytes, allow_extra_data=False)
+    content: Any = msgpack.unpackb(packed, strict_map_key=True)
+    if not isinstance(content, list) or content[:1] != [version]:
+        raise ValueError(f"content of another version under version {version}")
+    return list(content)
+
+
+def window_to_deltas(window: Window, *, steps_per_unit: int | None = None) -> list[Deltas | None]:
+    """The columns of a window in the order of `CHANNELS`; the resolution is the channel's where none is given."""
+    return [
+        column_to_deltas(window.columns[channel.name], steps_per_unit or channel.steps_per_unit) for channel in CHANNELS
+    ]
+
+
+def deltas_to_window(at_ms: array[int], packed: Any, *, steps_per_unit: int | None = None) -> Window:
+    """The window of `window_to_deltas`, null where a channel did not exist yet; raises one of DAMAGE."""
+    if len(packed) > len(CHANNELS):
+        raise ValueError(f"{len(packed)} columns")
+    missing = [None] * (len(CHANNELS) - len(packed))
+    return Window(
+        at_ms,
+        {
+            channel.name: deltas_to_column(deltas, steps_per_unit or channel.steps_per_unit, count=len(at_ms))
+            for channel, deltas in zip(CHANNELS, [*packed, *missing], strict=True)
+        },
+    )
+
+
+def instants_to_deltas(at_ms: array[int]) -> list[int]:
+    """The first instant, then how much later each next one is."""
+    return [at_ms[0], *(after - before for before, after in pairwise(at_ms))]
+
+
+def deltas_to_instants(deltas: Any, *, limit: int) -> array[int]:
+    """1 to `limit` instants that grow; raises one of DAMAGE."""
+    if not 1 <= len(deltas) <= limit:
+        raise ValueError(f"{len(deltas)} instants")
+    if min(deltas[1:], default=1) < 1:
+        raise ValueError("the instants do not grow")
+    return array("q", accumulate(deltas))
+
+
+def column_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
+    """One value or more, rounded to the resolution given, NaN as nil."""
+    first = column[0]
+    if column.count(first) == len(column):  # a constant, as intervals are; never NaN, which equals nothing
+        return [round(first * steps_per_unit)] + [0] * (len(column) - 1)
+    total = sum(column)
+    if total == total:
+        scaled = [round(value * steps_per_unit) for value in column]
+        return [scaled[0], *map(sub, scaled[1:], scaled)]
+    return _column_with_nulls_to_deltas(column, steps_per_unit)
+
+
+def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[float]:
+    """`count` values, NaN where nil; raises one of DAMAGE."""
+    if deltas is None:
+        return array("d", [NAN]) * count
+    if len(deltas) != count:
+        raise ValueError(f"{len(deltas)} of {count} values")
+    if None not in deltas:
+        return array("d", [scaled / steps_per_unit for scaled in accumulate(deltas)])
+    column = array("d")
+    scaled = 0
+    for delta in deltas:
+        if delta is None:
+            column.append(NAN)
+        else:
+            scaled += delta
+            column.append(scaled / steps_per_unit)
+    return column
+
+
+def _column_with_nulls_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
+    deltas: list[int | None] = []
+    before = 0
+    for value in column:
+        if value != value:
+            deltas.append(None)
+            continue
+        scaled = round(value * steps_per_unit)
+        deltas.append(scaled - before)
+        before = scaled
+    return None if deltas.count(None) == len(deltas) else deltas
+
+
+# A compressor costs 40 us to make and may be used by one thread at a time; scoring decodes in threads too.
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    try:
+        made: zstandard.ZstdCompressor = _local.compressor
+    except AttributeError:
+        made = _local.compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    return made
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    try:
+        made: zstandard.ZstdDecompressor = _local.decompressor
+    except AttributeError:
+        made = _local.decompressor = zstandard.ZstdDecompressor()
+    return made
