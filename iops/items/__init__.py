@@ -1,6 +1,13 @@
 """Rows of the table in DynamoDB's own notation, both ways, and the requests that read and change them; no I/O."""
 
-from iops.items.chunks import chunk_items, chunks_query, item_to_window, newer_chunks_query, newest_chunk_query
+from iops.items.chunks import (
+    chunk_items,
+    chunks_query,
+    item_to_counters,
+    item_to_window,
+    newer_chunks_query,
+    newest_chunk_query,
+)
 from iops.items.findings import (
     alert_put,
     alerts_of_stream_query,
@@ -37,6 +44,7 @@ __all__ = [
     "insight_item",
     "item_to_alert",
     "item_to_baseline",
+    "item_to_counters",
     "item_to_insight",
     "item_to_member",
     "item_to_stream",

@@ -13,9 +13,15 @@ CHUNK_PREFIX: Final = "chunk#"
 LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
 
 
-def chunk_items(stream_id: str, window: Window) -> list[Item]:
-    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it."""
-    return [_chunk_item(stream_id, part) for part in _hours_of(window)]
+def chunk_items(stream_id: str, window: Window, *, counters: bytes | None = None) -> list[Item]:
+    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it.
+
+    `counters`, what the next sample will be computed from, goes with the last row: it is stored if that row is.
+    """
+    rows = [_chunk_item(stream_id, part) for part in _hours_of(window)]
+    if counters is not None:
+        rows[-1]["counters"] = {"B": counters}
+    return rows
 
 
 def item_to_window(item: Item) -> Window:
@@ -24,6 +30,14 @@ def item_to_window(item: Item) -> Window:
     if "data" not in item:
         raise DamagedChunk(key, "has no data")
     return chunk.decode(item["data"]["B"], key=key)
+
+
+def item_to_counters(item: Item) -> bytes | None:
+    """What was stored beside a chunk; None where its samples came as samples."""
+    if "counters" not in item:
+        return None
+    stored: bytes = item["counters"]["B"]
+    return stored
 
 
 def chunks_query(stream_id: str, *, from_ms: int, to_ms: int, is_consistent: bool = False) -> Item:

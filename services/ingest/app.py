@@ -11,7 +11,7 @@ from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.ingest import routes
+from services.ingest import doors, routes
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
@@ -39,10 +39,12 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
                 registry=Registry(table, now, limit=configured.known_streams_limit),
                 notifier=notifier,
             )
+            app.state.doors = doors.Doors(app.state.ingest, table, metrics)
             health.checks["table"] = table.check
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-    service = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    routers = [routes.router, doors.router]
+    service = create_service("ingest", routers=routers, lifespan=lifespan, metrics=metrics, health=health)
     service.schemas = routes.METRICS_SCHEMA["$defs"]
     return service

@@ -15,3 +15,4 @@ class IngestSettings(ServiceSettings):
     store_writers: int = Field(default=8, ge=1, le=32, description="BatchWriteItem calls under way at once")
     waiting_samples_limit: int = Field(default=200_000, ge=60_000, description="samples ahead of the table, then 503")
     known_streams_limit: int = Field(default=50_000, ge=1, description="streams remembered as registered")
+    counter_streams_limit: int = Field(default=20_000, ge=1, description="streams whose last counters are remembered")

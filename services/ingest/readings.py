@@ -1,0 +1,92 @@
+"""What a request says of devices: counters by stream and instant, and what of it was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from iops.clock import to_epoch_ms
+from iops.contract import SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
+from iops.errors import BodyTooLarge
+from services.ingest.counters import COUNTER_LIMIT, FIELDS, Row
+
+FIELD_COUNT: Final = len(FIELDS)
+STREAMS_LIMIT: Final = 5_000  # of a request; a batch of the Collector, 8,192 points, is 750
+ROWS_LIMIT: Final = 50_000  # of a request; 400 bytes each
+NAMES_LIMIT: Final = 1_000  # of a request
+OTHER: Final = "other"
+
+
+class Drop(StrEnum):
+    """Why a value of a disk was not taken."""
+
+    NO_DEVICE = "no_device"
+    NO_HOST = "no_host"
+    NOT_TEXT = "not_text"  # a name that is not UTF-8
+    NOT_A_DISK = "not_a_disk"  # a partition, a loop device, memory
+    NO_DIRECTION = "no_direction"  # neither read nor write
+    NOT_CUMULATIVE = "not_cumulative"
+    UNKNOWN_UNIT = "unknown_unit"
+    CLOCK = "clock"  # more than 7 days back or 5 minutes ahead
+    NOT_A_COUNT = "not_a_count"  # negative, infinite, absent
+    STALE = "stale"  # a marker that the series ended
+
+
+# What a sender did not do wrong, so nobody is told.
+EXPECTED_DROPS: Final = frozenset({Drop.NOT_A_DISK, Drop.STALE})
+
+
+@dataclass(slots=True)
+class Readings:
+    """Filled by a parser in the order of the request; a value that comes twice is the later one."""
+
+    earliest_ms: int
+    latest_ms: int
+    streams: dict[str, dict[int, Row]] = field(default_factory=dict)
+    dropped: Counter[Drop] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)  # series or metrics that are none of ours, by name
+    values: int = 0
+    _rows: int = 0
+
+    @classmethod
+    def at(cls, now: datetime) -> Readings:
+        """Empty; takes what the contract allows `now`."""
+        now_ms = to_epoch_ms(now)
+        return cls(now_ms - SAMPLE_AGE_LIMIT_S * 1000, now_ms + SAMPLE_AHEAD_LIMIT_S * 1000)
+
+    def add(self, stream_id: str, index: int, at_ms: int, value: float) -> None:
+        """The value of FIELDS[index] at an instant; one that cannot be is counted and left out."""
+        if not self.earliest_ms <= at_ms <= self.latest_ms:
+            self.dropped[Drop.CLOCK] += 1
+        elif not 0 <= value < COUNTER_LIMIT:  # NaN fails it too
+            self.dropped[Drop.STALE if value != value else Drop.NOT_A_COUNT] += 1
+        else:
+            self.values += 1
+            rows = self.streams.get(stream_id)
+            row = rows.get(at_ms) if rows is not None else None
+            if row is None:
+                row = self._new_row(stream_id, at_ms)
+            row[index] = value
+
+    def ignore(self, name: str) -> None:
+        """A series or a metric that is none of ours."""
+        if name not in self.ignored and len(self.ignored) >= NAMES_LIMIT:
+            name = OTHER
+        self.ignored[name] += 1
+
+    @property
+    def rejected(self) -> int:
+        """Values that a sender should be told of."""
+        return sum(count for reason, count in self.dropped.items() if reason not in EXPECTED_DROPS)
+
+    def _new_row(self, stream_id: str, at_ms: int) -> Row:
+        self._rows += 1
+        rows = self.streams.setdefault(stream_id, {})
+        if self._rows > ROWS_LIMIT or len(self.streams) > STREAMS_LIMIT:
+            raise BodyTooLarge(f"the body has more than {STREAMS_LIMIT} devices or {ROWS_LIMIT} instants; send less")
+        row: Row = [None] * FIELD_COUNT
+        rows[at_ms] = row
+        return row
