@@ -128,6 +128,6 @@ def _int(number: int | str) -> int:
     """A 64-bit integer in either form."""
     if isinstance(number, int):
         return number
-    if len(number) > DIGITS_LIMIT or not number.removeprefix("-").isdecimal():
+    if len(number) > DIGITS_LIMIT or not (number.isascii() and number.removeprefix("-").isdecimal()):
         raise MalformedBody("a 64-bit integer is not one")
     return int(number)
