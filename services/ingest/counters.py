@@ -66,8 +66,10 @@ class SampleRow(NamedTuple):
     in_flight: float
 
 
-MAXIMA: Final = tuple(channel.maximum for channel in CHANNELS[: len(SampleRow._fields)])
-AWAIT_LIMIT_MS: Final = MAXIMA[5]
+MAXIMA: Final = {channel.name: channel.maximum for channel in CHANNELS}
+IOPS_LIMIT, BYTES_LIMIT = MAXIMA["read_iops"], MAXIMA["read_bytes_s"]
+QUEUE_LIMIT, IN_FLIGHT_LIMIT = MAXIMA["queue_depth"], MAXIMA["in_flight"]
+AWAIT_LIMIT_MS: Final = MAXIMA["read_await_ms"]
 
 
 def sample_between(before: Counters, after: Counters) -> SampleRow | None:
@@ -94,34 +96,62 @@ def sample_between(before: Counters, after: Counters) -> SampleRow | None:
     write_ms -= before[6]
     io_ms -= before[7]
     weighted_ms -= before[8]
-    if min(read_ops, write_ops, read_bytes, write_bytes, read_ms, write_ms, io_ms, weighted_ms) < 0:
+    if read_ops < 0 or write_ops < 0 or read_bytes < 0 or write_bytes < 0:
         return None
-    per_s = 1000 / dt_ms
-    row = (
+    if read_ms < 0 or write_ms < 0 or io_ms < 0 or weighted_ms < 0:
+        return None
+    if (
+        max(read_ops, write_ops) * 1000 > IOPS_LIMIT * dt_ms
+        or max(read_bytes, write_bytes) * 1000 > BYTES_LIMIT * dt_ms
+    ):
+        return None
+    if weighted_ms > QUEUE_LIMIT * dt_ms or in_flight > IN_FLIGHT_LIMIT:
+        return None
+    return SampleRow(
         dt_ms / 1000,
-        read_ops * per_s,
-        write_ops * per_s,
-        read_bytes * per_s,
-        write_bytes * per_s,
+        read_ops * 1000 / dt_ms,
+        write_ops * 1000 / dt_ms,
+        read_bytes * 1000 / dt_ms,
+        write_bytes * 1000 / dt_ms,
         min(AWAIT_LIMIT_MS, read_ms / read_ops) if read_ops else NAN,
         min(AWAIT_LIMIT_MS, write_ms / write_ops) if write_ops else NAN,
         weighted_ms / dt_ms,
         min(1.0, io_ms / dt_ms),
         in_flight,
     )
-    for value, maximum in zip(row, MAXIMA, strict=True):
-        if value > maximum:
-            return None
-    return SampleRow._make(row)
+
+
+def window_after(before: Counters, at_ms: Sequence[int], columns: Sequence[Sequence[float]]) -> Window | None:
+    """The samples of many readings, given as columns in the order of FIELDS, at a third of the time.
+
+    None where one of the intervals makes no sample: then each has to be looked at by itself.
+    """
+    dt_ms = _differences(before.at_ms, at_ms)
+    if min(dt_ms) <= 0 or max(dt_ms) > GAP_LIMIT_MS:
+        return None
+    grown = [_differences(first, column) for first, column in zip(before[1:9], columns, strict=False)]
+    if min(map(min, grown)) < 0:
+        return None
+    read_ops, write_ops, _, _, read_ms, write_ms, io_ms, weighted_ms = grown
+    made: list[Sequence[float]] = [
+        [dt / 1000 for dt in dt_ms],
+        *([delta * 1000 / dt for delta, dt in zip(column, dt_ms, strict=True)] for column in grown[:4]),
+        [min(AWAIT_LIMIT_MS, ms / ops) if ops else NAN for ms, ops in zip(read_ms, read_ops, strict=True)],
+        [min(AWAIT_LIMIT_MS, ms / ops) if ops else NAN for ms, ops in zip(write_ms, write_ops, strict=True)],
+        [ms / dt for ms, dt in zip(weighted_ms, dt_ms, strict=True)],
+        [min(1.0, ms / dt) for ms, dt in zip(io_ms, dt_ms, strict=True)],
+        columns[8],
+    ]
+    if any(max(column) > channel.maximum for column, channel in zip(made[1:5], CHANNELS[1:5], strict=True)):
+        return None
+    if max(made[7]) > QUEUE_LIMIT or max(made[9]) > IN_FLIGHT_LIMIT:
+        return None
+    return _window(at_ms, made)
 
 
 def rows_to_window(at_ms: Sequence[int], rows: Sequence[SampleRow]) -> Window:
     """Samples in order of time as a window; percentiles and errors are null, because no counter has them."""
-    given = zip(CHANNELS, zip(*rows, strict=True), strict=False)
-    columns = {channel.name: array("d", column) for channel, column in given}
-    for channel in CHANNELS[len(columns) :]:
-        columns[channel.name] = array("d", [NAN]) * len(rows)
-    return Window(array("q", at_ms), columns)
+    return _window(at_ms, list(zip(*rows, strict=True)))
 
 
 def encode(counters: Counters) -> bytes:
@@ -142,3 +172,15 @@ def decode(data: bytes, *, key: str) -> Counters:
     except (ValueError, TypeError) as error:
         raise DamagedChunk(key, f"counters: {error}") from error
     return Counters(at_ms, *map(float, numbers))
+
+
+def _differences(first: float, values: Sequence[float]) -> list[float]:
+    """What each value has over the one before it."""
+    return [after - before for before, after in zip((first, *values), values, strict=False)]
+
+
+def _window(at_ms: Sequence[int], made: Sequence[Sequence[float]]) -> Window:
+    nulls = array("d", [NAN]) * len(at_ms)
+    columns = {channel.name: array("d", column) for channel, column in zip(CHANNELS, made, strict=False)}
+    columns |= {channel.name: nulls[:] for channel in CHANNELS[len(made) :]}
+    return Window(array("q", at_ms), columns)

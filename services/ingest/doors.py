@@ -50,14 +50,14 @@ class Doors:
 
     async def take(self, request: Request, door: str, readings: Readings) -> None:
         """Stores the samples that the readings complete; raises Unavailable, and then nothing was taken."""
-        async with self._tracker.taking(readings.streams) as arrivals:
+        async with self._tracker.taking(readings) as arrivals:
             samples = await store_arrivals(self.ingest, arrivals) if arrivals else 0
         self._values.labels(door).inc(readings.values)
         for reason, count in readings.dropped.items():
             self._dropped.labels(door, reason).inc(count)
         for name, count in readings.ignored.items():
             self._ignored.labels(door, self._countable(name)).inc(count)
-        note(request, streams=len(readings.streams), values=readings.values, samples=samples)
+        note(request, streams=len(readings.stream_ids()), values=readings.values, samples=samples)
 
     def _countable(self, name: str) -> str:
         name = name[:NAME_LIMIT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -39,13 +40,30 @@ class Drop(StrEnum):
 EXPECTED_DROPS: Final = frozenset({Drop.NOT_A_DISK, Drop.STALE})
 
 
+Rows = dict[int, Row]  # by instant
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows of one stream as columns: many instants in order, which all of its series have in common."""
+
+    instants: list[int]
+    columns: list[Sequence[float] | None] = field(default_factory=lambda: [None] * FIELD_COUNT)
+
+    def rows(self) -> Rows:
+        """The same, instant by instant."""
+        columns = [[None] * len(self.instants) if column is None else column for column in self.columns]
+        return {at_ms: list(row) for at_ms, row in zip(self.instants, zip(*columns, strict=True), strict=True)}
+
+
 @dataclass(slots=True)
 class Readings:
     """Filled by a parser in the order of the request; a value that comes twice is the later one."""
 
     earliest_ms: int
     latest_ms: int
-    streams: dict[str, dict[int, Row]] = field(default_factory=dict)
+    streams: dict[str, Rows] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)  # beside the rows of the same streams
     dropped: Counter[Drop] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)  # series or metrics that are none of ours, by name
     values: int = 0
@@ -71,11 +89,42 @@ class Readings:
                 row = self._new_row(stream_id, at_ms)
             row[index] = value
 
+    def add_column(self, stream_id: str, index: int, instants: list[int], values: Sequence[float]) -> bool:
+        """Many values of FIELDS[index] at once; False, and nothing done, where one by one is the way to take them."""
+        if min(instants) < self.earliest_ms or max(instants) > self.latest_ms:
+            return False
+        if min(values) < 0 or not sum(values) < COUNTER_LIMIT:  # a sum with NaN is NaN
+            return False
+        block = self.blocks.get(stream_id)
+        if block is None:
+            block = self.blocks[stream_id] = Block(instants)
+            self._count_rows(len(instants))
+        if block.instants != instants:
+            return False
+        block.columns[index] = values
+        self.values += len(values)
+        return True
+
     def ignore(self, name: str) -> None:
         """A series or a metric that is none of ours."""
         if name not in self.ignored and len(self.ignored) >= NAMES_LIMIT:
             name = OTHER
         self.ignored[name] += 1
+
+    def stream_ids(self) -> list[str]:
+        """Every stream that has a value here, in one order for all requests."""
+        return sorted({*self.streams, *self.blocks})
+
+    def first_ms(self, stream_id: str) -> int:
+        """The earliest instant of a stream."""
+        block = self.blocks.get(stream_id)
+        instants: list[int] = [*self.streams.get(stream_id, ()), *(block.instants[:1] if block else ())]
+        return min(instants)
+
+    def rows_of(self, stream_id: str) -> Rows:
+        """Everything that was read of a stream."""
+        block, rows = self.blocks.get(stream_id), self.streams.get(stream_id, {})
+        return joined(block.rows(), rows) if block else rows
 
     @property
     def rejected(self) -> int:
@@ -83,10 +132,21 @@ class Readings:
         return sum(count for reason, count in self.dropped.items() if reason not in EXPECTED_DROPS)
 
     def _new_row(self, stream_id: str, at_ms: int) -> Row:
-        self._rows += 1
-        rows = self.streams.setdefault(stream_id, {})
-        if self._rows > ROWS_LIMIT or len(self.streams) > STREAMS_LIMIT:
-            raise BodyTooLarge(f"the body has more than {STREAMS_LIMIT} devices or {ROWS_LIMIT} instants; send less")
         row: Row = [None] * FIELD_COUNT
-        rows[at_ms] = row
+        self.streams.setdefault(stream_id, {})[at_ms] = row
+        self._count_rows(1)
         return row
+
+    def _count_rows(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows > ROWS_LIMIT or max(len(self.streams), len(self.blocks)) > STREAMS_LIMIT:
+            raise BodyTooLarge(f"the body has more than {STREAMS_LIMIT} devices or {ROWS_LIMIT} instants; send less")
+
+
+def joined(first: Rows, second: Rows) -> Rows:
+    """Both; where a value is in both, the second's."""
+    both = dict(first)
+    for at_ms, row in second.items():
+        other = first.get(at_ms)
+        both[at_ms] = row if other is None else [o if r is None else r for o, r in zip(other, row, strict=True)]
+    return both

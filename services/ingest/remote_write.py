@@ -7,6 +7,7 @@ parsed. Prometheus writes a sample as 18 bytes (9 where the value is 0); other l
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import cramjam
@@ -48,7 +49,10 @@ FULL: Final = b"\x12\x10\x09"  # a sample of 16 bytes that begins with its value
 ZERO: Final = b"\x12\x07\x10"  # a sample of 7 bytes, all of them its instant: the value is 0
 FULL_BYTES, ZERO_BYTES = 18, 9
 DOUBLE: Final = struct.Struct("<d")
-FULL_SAMPLE: Final = struct.Struct("<3xdx6s")
+FULL_TAGS: Final = ((0, b"\x12"), (1, b"\x10"), (2, b"\x09"), (11, b"\x10"))  # where in a sample each must stand
+COLUMN_VALUES: Final = 8  # of a series; from here on a column costs less than as many rows
+FULL_FORMAT: Final = "3xdx6s"
+FULL_SAMPLE: Final = struct.Struct("<" + FULL_FORMAT)
 NAME_FIRST: Final = b"\x0a\x08__name__\x12"  # from the third byte on, as labels are sorted
 NAME_AT: Final = 2 + len(NAME_FIRST) + 1
 
@@ -107,9 +111,10 @@ class _Request:
     def add(self, data: bytes) -> None:
         """One series: its labels, then its samples."""
         split = data.find(FULL)
-        if split < 0:
+        series = self._known.get(data[:split]) if split > 0 else None
+        if series is None:
             split = data.find(ZERO)
-        series = self._known.get(data[:split])
+            series = self._known.get(data[:split]) if split > 0 else None
         if series is None:
             series, split = self._meet(data)
         if isinstance(series, Drop):
@@ -121,9 +126,36 @@ class _Request:
 
     def _add_samples(self, series: Series, data: bytes, at: int) -> None:
         stream_id, index, scale = series
-        end = len(data)
-        while at < end:
-            if data.startswith(FULL, at) and at + FULL_BYTES <= end and data[at + 11] == INSTANT:
+        if len(data) - at == FULL_BYTES and data.startswith(FULL, at):  # one sample, as Prometheus sends them
+            value, instant = FULL_SAMPLE.unpack_from(data, at)
+            if data[at + 11] == INSTANT and (at_ms := self._instants.get(instant)):
+                self._readings.add(stream_id, index, at_ms, value * scale)
+                return
+        instants, values = self._read_alike(data, at) or self._read_each(data, at)
+        self._values_left -= len(values)
+        if self._values_left < 0:
+            raise BodyTooLarge(f"the body has more than {VALUES_LIMIT} values; send smaller batches")
+        if scale != 1:
+            values = [value * scale for value in values]
+        if len(values) >= COLUMN_VALUES and self._readings.add_column(stream_id, index, instants, values):
+            return
+        for at_ms, value in zip(instants, values, strict=True):
+            self._readings.add(stream_id, index, at_ms, value)
+
+    def _read_alike(self, data: bytes, at: int) -> tuple[list[int], Sequence[float]] | None:
+        """Samples of 18 bytes, all at once; None where one is of another layout."""
+        count, rest = divmod(len(data) - at, FULL_BYTES)
+        if rest or any(data[at + place :: FULL_BYTES] != tag * count for place, tag in FULL_TAGS):
+            return None
+        numbers = struct.unpack_from("<" + FULL_FORMAT * count, data, at)
+        instants = [self._instants.get(instant) or self._read_instant(instant) for instant in numbers[1::2]]
+        return None if 0 in instants else (instants, numbers[::2])
+
+    def _read_each(self, data: bytes, at: int) -> tuple[list[int], Sequence[float]]:
+        """Samples of any layout, one by one."""
+        instants, values = [], []
+        while at < len(data):
+            if data.startswith(FULL, at) and at + FULL_BYTES <= len(data) and data[at + 11] == INSTANT:
                 value, instant = FULL_SAMPLE.unpack_from(data, at)
                 size = FULL_BYTES
             else:  # where it is no ZERO either, the instant is none
@@ -137,15 +169,14 @@ class _Request:
                 if tag != SAMPLE or not isinstance(content, bytes):
                     continue
                 at_ms, value = self._read_sample(content)
-            self._values_left -= 1
-            if self._values_left < 0:
-                raise BodyTooLarge(f"the body has more than {VALUES_LIMIT} values; send smaller batches")
-            self._readings.add(stream_id, index, at_ms, value * scale)
+            instants.append(at_ms)
+            values.append(value)
+        return instants, values
 
-    def _read_instant(self, instant: bytes) -> int | None:
-        """The number of a varint of exactly 6 bytes, as the instants of this century are; None where it is another."""
+    def _read_instant(self, instant: bytes) -> int:
+        """The number of a varint of exactly 6 bytes, as the instants of this century are; 0 where it is another."""
         if len(instant) != 6 or instant[5] >= 0x80 or min(instant[:5]) < 0x80:
-            return None
+            return 0
         self._instants[instant], _ = read_varint(instant, 0)
         return self._instants[instant]
 

@@ -6,7 +6,7 @@ again, to this process or to the next one, makes no sample twice and loses none.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,9 +18,10 @@ from iops.contract import BATCH_SAMPLES_LIMIT
 from iops.errors import DamagedChunk, Unavailable
 from iops.observability import Metrics
 from iops.table import Table
-from iops.telemetry import default_peer_group
+from iops.telemetry import Window, default_peer_group
 from services.ingest.arrival import Arrival
-from services.ingest.counters import Counters, Row, SampleRow, decode, encode, rows_to_window, sample_between
+from services.ingest.counters import Counters, SampleRow, decode, encode, rows_to_window, sample_between, window_after
+from services.ingest.readings import Block, Readings, Rows, joined
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class _Track:
     last: Counters | None = None  # None: nothing complete was ever seen
     interval_ms: int = 0  # between the last two; 0 before there were two
     verified_ms: int = -VERIFY_MS  # the stream's time when the table was last asked
-    pending: dict[int, Row] = field(default_factory=dict)
+    pending: Rows = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -53,17 +54,19 @@ class _Step:
     interval_ms: int
     at_ms: list[int] = field(default_factory=list)
     samples: list[SampleRow] = field(default_factory=list)
-    pending: dict[int, Row] = field(default_factory=dict)
+    window: Window | None = None  # of a block; else made from `samples`
+    pending: Rows = field(default_factory=dict)
 
     def arrivals(self) -> Iterator[Arrival]:
         """The samples in parts that fit a chunk, the last with what the next sample is made from."""
-        assert self.last is not None
+        window = rows_to_window(self.at_ms, self.samples) if self.samples else self.window
+        if self.last is None or window is None:
+            return
         group, counters = default_peer_group(self.stream_id), encode(self.last)
-        window = rows_to_window(self.at_ms, self.samples)
-        for start in range(0, len(window), BATCH_SAMPLES_LIMIT):
-            part = window.cut(start, start + BATCH_SAMPLES_LIMIT)
-            is_last = start + BATCH_SAMPLES_LIMIT >= len(window)
-            yield Arrival(self.stream_id, group, {}, None, part, counters=counters if is_last else None)
+        while len(window) > BATCH_SAMPLES_LIMIT:
+            yield Arrival(self.stream_id, group, {}, None, window.cut(0, BATCH_SAMPLES_LIMIT))
+            window = window.cut(BATCH_SAMPLES_LIMIT, len(window))
+        yield Arrival(self.stream_id, group, {}, None, window, counters=counters)
 
 
 class Tracker:
@@ -80,25 +83,25 @@ class Tracker:
         metrics.gauge("iops_pending_readings", "Incomplete readings").set_function(lambda: self._pending)
 
     @asynccontextmanager
-    async def taking(self, streams: dict[str, dict[int, Row]]) -> AsyncIterator[list[Arrival]]:
-        """The samples that the rows of streams complete; the state moves on where the block ends without an error.
+    async def taking(self, readings: Readings) -> AsyncIterator[list[Arrival]]:
+        """The samples that the readings complete; the state moves on where the block ends without an error.
 
         Raises TableUnavailable, or Unavailable where the streams' last samples are not stored yet.
         """
-        names = sorted(streams)  # one order for all, so that no two requests wait for one another
-        tracks = [self._track(name) for name in names]
+        # In one order for all, so that no two requests wait for one another.
+        tracks = {stream_id: self._track(stream_id) for stream_id in readings.stream_ids()}
         held: list[_Track] = []
         try:
             try:
                 async with asyncio.timeout(self._wait_s):
-                    for track in tracks:
+                    for track in tracks.values():
                         await track.lock.acquire()
                         held.append(track)
-                    await self._load(zip(names, tracks, (streams[name] for name in names), strict=True))
+                    await self._load(tracks, readings)
             except TimeoutError as error:
                 raise Unavailable("the last samples are still being stored", retry_after_s=RETRY_AFTER_S) from error
-            steps = [self._step(name, track, streams[name]) for name, track in zip(names, tracks, strict=True)]
-            yield [arrival for step in steps if step.samples for arrival in step.arrivals()]
+            steps = [self._step(stream_id, track, readings) for stream_id, track in tracks.items()]
+            yield [arrival for step in steps for arrival in step.arrivals()]
             for step in steps:
                 self._settle(step)
         finally:
@@ -120,9 +123,10 @@ class Tracker:
                 self._pending -= len(oldest.pending)
         return track
 
-    async def _load(self, streams: Iterable[tuple[str, _Track, dict[int, Row]]]) -> None:
+    async def _load(self, tracks: Mapping[str, _Track], readings: Readings) -> None:
         """Reads what the table knows better; raises TableUnavailable."""
-        doubtful = [(name, track, min(rows)) for name, track, rows in streams if _is_doubtful(track, min(rows))]
+        firsts = ((name, track, readings.first_ms(name)) for name, track in tracks.items())
+        doubtful = [first for first in firsts if _is_doubtful(first[1], first[2])]
         if not doubtful:
             return
         try:
@@ -147,10 +151,14 @@ class Tracker:
                     track.last, track.interval_ms = counters, 0
         track.verified_ms = at_ms
 
-    def _step(self, stream_id: str, track: _Track, rows: dict[int, Row]) -> _Step:
+    def _step(self, stream_id: str, track: _Track, readings: Readings) -> _Step:
         step = _Step(stream_id, track, track.last, track.interval_ms)
+        block = readings.blocks.get(stream_id)
+        if block and not track.pending and stream_id not in readings.streams and _take_block(step, block):
+            return step
+        rows = readings.rows_of(stream_id)
         if track.pending:
-            rows = _joined(track.pending, rows)
+            rows = joined(track.pending, rows)
         for at_ms in sorted(rows):
             row = rows[at_ms]
             if step.last is not None and at_ms <= step.last.at_ms:
@@ -192,10 +200,15 @@ def _is_doubtful(track: _Track, at_ms: int) -> bool:
     return track.last is not None and at_ms - track.last.at_ms > GAP_RATIO * track.interval_ms
 
 
-def _joined(pending: dict[int, Row], rows: dict[int, Row]) -> dict[int, Row]:
-    """Both; where an instant is in both, what arrived now before what waited."""
-    joined = dict(pending)
-    for at_ms, row in rows.items():
-        waited = pending.get(at_ms)
-        joined[at_ms] = row if waited is None else [w if r is None else r for w, r in zip(waited, row, strict=True)]
-    return joined
+def _take_block(step: _Step, block: Block) -> bool:
+    """All samples of a block at once; False, and nothing done, where each has to be looked at by itself."""
+    columns = [column for column in block.columns if column is not None]
+    if step.last is None or len(columns) < len(block.columns):
+        return False
+    step.window = window_after(step.last, block.instants, columns)
+    if step.window is None:
+        return False
+    before_ms = block.instants[-2] if len(block.instants) > 1 else step.last.at_ms
+    step.last = Counters(block.instants[-1], *(column[-1] for column in columns))
+    step.interval_ms = step.last.at_ms - before_ms
+    return True

@@ -47,7 +47,7 @@ def test_a_series_reads_the_same_whether_it_was_met_before_or_not(count: int, is
     if is_known:
         parsed(write_request(disk_series(BUSY)), parser)
 
-    rows = parsed(write_request(disk_series(*wanted)), parser).streams[DISK]
+    rows = parsed(write_request(disk_series(*wanted)), parser).rows_of(DISK)
 
     assert [Counters(at_ms, *row) for at_ms, row in rows.items()] == wanted  # type: ignore[arg-type]
 

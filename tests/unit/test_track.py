@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections.abc import Iterable
-from itertools import pairwise
+from datetime import timedelta
+from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,12 @@ from hypothesis import strategies as st
 from iops import items
 from iops.errors import TableUnavailable, Unavailable
 from iops.observability import Metrics
-from iops.telemetry import Window, merge_windows
+from iops.telemetry import Window, merge_windows, row_to_dict
 from services.ingest.arrival import Arrival
-from services.ingest.counters import FIELDS, Counters, Row
+from services.ingest.counters import FIELDS, Counters
+from services.ingest.readings import Readings
 from services.ingest.track import PENDING_LIMIT, STREAM_PENDING_LIMIT, Tracker
-from tests.unit.builders import AT_MS, DISK
+from tests.unit.builders import AT, AT_MS, DISK
 from tests.unit.door_bodies import counters_at
 from tests.unit.fakes import FakeTable
 
@@ -33,7 +36,7 @@ class Replica:
         self, *readings: Counters, stream_id: str = DISK, fields: Iterable[str] = FIELDS, is_away: bool = False
     ) -> list[Arrival]:
         """What one request with these readings stores; raises where the table `is_away`."""
-        async with self.tracker.taking({stream_id: rows_of(readings, fields)}) as arrivals:
+        async with self.tracker.taking(read(stream_id, readings, fields)) as arrivals:
             self.store(arrivals, is_away=is_away)
         return arrivals
 
@@ -51,12 +54,23 @@ class Replica:
         return self.metrics.registry.get_sample_value("iops_counter_lapses_total", {"reason": reason}) or 0.0
 
 
-def rows_of(readings: Iterable[Counters], fields: Iterable[str] = FIELDS) -> dict[int, Row]:
-    known = set(fields)
-    return {
-        reading.at_ms: [value if name in known else None for name, value in zip(FIELDS, reading[1:], strict=True)]
-        for reading in readings
-    }
+def read(stream_ids: str | Iterable[str], readings: Iterable[Counters], fields: Iterable[str] = FIELDS) -> Readings:
+    """What a parser makes of the fields of these counters."""
+    request = Readings.at(AT + timedelta(days=2))
+    for stream_id in [stream_ids] if isinstance(stream_ids, str) else stream_ids:
+        for reading in readings:
+            for field in fields:
+                request.add(stream_id, FIELDS.index(field), reading.at_ms, getattr(reading, field))
+    return request
+
+
+def read_columns(readings: Iterable[Counters], fields: Iterable[str] = FIELDS) -> Readings:
+    """The same of one disk, series by series."""
+    request, listed = Readings.at(AT + timedelta(days=2)), list(readings)
+    for field in fields:
+        values = [getattr(reading, field) for reading in listed]
+        assert request.add_column(DISK, FIELDS.index(field), [reading.at_ms for reading in listed], values)
+    return request
 
 
 def second(number: float) -> Counters:
@@ -187,8 +201,9 @@ async def test_incomplete_instants_of_all_streams_together_are_bounded() -> None
     replica = Replica(limit=10_000, wait_s=20)
     each = [second(number) for number in range(STREAM_PENDING_LIMIT)]
     names = [f"web-{number}:sda" for number in range(PENDING_LIMIT // STREAM_PENDING_LIMIT + 10)]
-    async with replica.tracker.taking({name: rows_of(each, FIELDS[1:]) for name in names}):
-        pass
+    for half in (names[::2], names[1::2]):
+        async with replica.tracker.taking(read(half, each, FIELDS[1:])):
+            pass
 
     assert replica.metrics.registry.get_sample_value("iops_pending_readings") == PENDING_LIMIT
 
@@ -241,7 +256,7 @@ async def test_unreadable_counters_are_as_none() -> None:
 async def test_a_request_waits_for_the_one_before_it_and_no_longer_than_it_may() -> None:
     replica = Replica()
     await replica.take(second(0))
-    async with replica.tracker.taking({DISK: rows_of([second(1)])}) as arrivals:
+    async with replica.tracker.taking(read(DISK, [second(1)])) as arrivals:
         with pytest.raises(Unavailable):
             await replica.take(second(1))
         replica.store(arrivals)
@@ -255,7 +270,7 @@ async def test_requests_over_the_same_streams_do_not_wait_for_one_another_for_ev
     names = [f"web-{number}:sda" for number in range(8)]
 
     async def send(order: list[str], number: int) -> None:
-        async with replica.tracker.taking({name: rows_of([second(number)]) for name in order}) as arrivals:
+        async with replica.tracker.taking(read(order, [second(number)])) as arrivals:
             await asyncio.sleep(0)
             replica.store(arrivals)
 
@@ -285,3 +300,41 @@ def test_however_requests_come_intervals_touch_and_never_overlap(story: list[tup
         assert all(rate == 100.0 for rate in replica.stored()["read_iops"])
 
     asyncio.run(run())
+
+
+levels = st.lists(st.integers(0, 5), min_size=1, max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(levels, levels, st.sets(st.sampled_from(FIELDS), min_size=8), st.booleans())
+def test_columns_make_the_samples_that_rows_make(
+    steps_s: list[int],
+    levels: list[int],
+    fields: set[str],
+    is_half_way: bool,
+) -> None:
+    """Whatever the steps (0: the same instant again) and the levels (that fall: a reset)."""
+    instants_s = list(accumulate(steps_s))
+    readings = [
+        counters_at(AT_MS + 1_000 * at_s, level, in_flight=level)
+        for at_s, level in zip(instants_s, levels, strict=False)
+    ]
+
+    async def run() -> None:
+        by_row, by_column = Replica(), Replica()
+        for replica in (by_row, by_column):
+            await replica.take(second(0))
+            await replica.take(second(1), fields=FIELDS[:3] if is_half_way else FIELDS)
+        async with by_row.tracker.taking(read(DISK, readings, fields)) as arrivals:
+            by_row.store(arrivals)
+        async with by_column.tracker.taking(read_columns(readings, fields)) as arrivals:
+            by_column.store(arrivals)
+        for replica in (by_row, by_column):
+            await replica.take(second(100), second(101))
+        assert rows(by_column.stored()) == rows(by_row.stored())
+
+    asyncio.run(run())
+
+
+def rows(window: Window) -> list[Any]:
+    return [row_to_dict(window, index) for index in range(len(window))]
