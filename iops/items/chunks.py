@@ -12,14 +12,20 @@ CHUNK_PREFIX: Final = "chunk#"
 LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
 
 
-def chunk_items(stream_id: str, window: Window) -> list[Item]:
-    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it."""
+def chunk_items(stream_id: str, window: Window, *, counters: bytes | None = None) -> list[Item]:
+    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it.
+
+    `counters`, what the next sample will be computed from, goes with the last row: it is stored if that row is.
+    """
     limit = contract.BATCH_SAMPLES_LIMIT
-    return [
+    rows = [
         _chunk_item(stream_id, hour if len(hour) <= limit else hour.cut(start, start + limit))
         for hour in window.parts(HOUR_MS)
         for start in range(0, len(hour), limit)
     ]
+    if counters is not None:
+        rows[-1]["counters"] = {"B": counters}
+    return rows
 
 
 def item_to_window(item: Item) -> Window:
@@ -32,6 +38,14 @@ def item_to_window(item: Item) -> Window:
 def chunk_hour_ms(item: Item) -> int:
     """The hour of the clock that all samples of a chunk lie in: its first millisecond."""
     return int(item[contract.SORT_KEY]["S"].split("#")[1]) // HOUR_MS * HOUR_MS
+
+
+def item_to_counters(item: Item) -> bytes | None:
+    """What was stored beside a chunk; None where its samples came as samples."""
+    if "counters" not in item:
+        return None
+    stored: bytes = item["counters"]["B"]
+    return stored
 
 
 def chunks_query(stream_id: str, *, from_ms: int, to_ms: int, is_consistent: bool = False) -> Item:

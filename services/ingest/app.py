@@ -11,7 +11,7 @@ from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.ingest import routes
+from services.ingest import doors, routes
 from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
@@ -41,17 +41,18 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
                 notifier=notifier,
                 limits=Limits(configured),
             )
+            app.state.doors = doors.Doors(app.state.ingest, table, metrics)
             health.checks["table"] = table.check
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
     service = create_service(
         "ingest",
-        routers=[routes.router],
+        routers=[routes.router, doors.router],
         lifespan=lifespan,
         metrics=metrics,
         health=health,
-        sampled={"/metrics": configured.log_ratio},
+        sampled=dict.fromkeys(("/metrics", "/v1/metrics", "/api/v1/write"), configured.log_ratio),
         quick={"/metrics": routes.post_metrics},
     )
     service.schemas = routes.METRICS_SCHEMA["$defs"]

@@ -23,12 +23,17 @@ async def read_body(request: Request, *, timeout_s: float) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise UnknownEncoding("send the body plain or with Content-Encoding: gzip")
+    body = await read_packed(request, timeout_s=timeout_s)
+    return unpack_gzip(body) if encoding == "gzip" else body
+
+
+async def read_packed(request: Request, *, timeout_s: float) -> bytes:
+    """The body as it was sent. Raises SlowBody or BodyTooLarge; ClientDisconnect where the sender left."""
     try:
         async with asyncio.timeout(timeout_s):
-            body = await _read_packed(request)
+            return await _read_packed(request)
     except TimeoutError as error:
         raise SlowBody(f"the body was not complete after {timeout_s:g} s; nothing of it is stored") from error
-    return unpack_gzip(body) if encoding == "gzip" else body
 
 
 def unpack_gzip(body: bytes) -> bytes:

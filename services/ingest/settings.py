@@ -19,3 +19,4 @@ class IngestSettings(ServiceSettings):
     stream_rate: float = Field(default=10, gt=0, description="requests a second that may speak of one stream")
     stream_burst: float = Field(default=20, ge=1, description="as many at once")
     streams_per_caller: int = Field(default=2_000, ge=1, description="streams that one address may send")
+    counter_streams_limit: int = Field(default=20_000, ge=1, description="streams whose last counters are remembered")

@@ -129,5 +129,8 @@ class GroupCommit:
 def _rows_of(arrivals: list[Arrival]) -> list[Item]:
     """The chunks of what arrived of one stream; of several samples at one instant the last to come stays."""
     if len(arrivals) == 1:
-        return items.chunk_items(arrivals[0].stream_id, arrivals[0].window)
-    return items.chunk_items(arrivals[0].stream_id, merge_windows([arrival.window for arrival in arrivals]))
+        return items.chunk_items(arrivals[0].stream_id, arrivals[0].window, counters=arrivals[0].counters)
+    window = merge_windows([arrival.window for arrival in arrivals])
+    counted = [arrival for arrival in arrivals if arrival.counters is not None]
+    newest = max(counted, key=lambda arrival: arrival.window.at_ms[-1], default=arrivals[0])
+    return items.chunk_items(newest.stream_id, window, counters=newest.counters)

@@ -1,0 +1,152 @@
+"""What a request says of devices: counters by stream and instant, and what of it was left out and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from iops.clock import to_epoch_ms
+from iops.contract import SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
+from iops.errors import BodyTooLarge
+from services.ingest.counters import COUNTER_LIMIT, FIELDS, Row
+
+FIELD_COUNT: Final = len(FIELDS)
+STREAMS_LIMIT: Final = 5_000  # of a request; a batch of the Collector, 8,192 points, is 750
+ROWS_LIMIT: Final = 50_000  # of a request; 400 bytes each
+NAMES_LIMIT: Final = 1_000  # of a request
+OTHER: Final = "other"
+
+
+class Drop(StrEnum):
+    """Why a value of a disk was not taken."""
+
+    NO_DEVICE = "no_device"
+    NO_HOST = "no_host"
+    NOT_TEXT = "not_text"  # a name that is not UTF-8
+    NOT_A_DISK = "not_a_disk"  # a partition, a loop device, memory
+    NO_DIRECTION = "no_direction"  # neither read nor write
+    NOT_CUMULATIVE = "not_cumulative"
+    UNKNOWN_UNIT = "unknown_unit"
+    CLOCK = "clock"  # more than 7 days back or 5 minutes ahead
+    NOT_A_COUNT = "not_a_count"  # negative, infinite, absent
+    STALE = "stale"  # a marker that the series ended
+
+
+# What a sender did not do wrong, so nobody is told.
+EXPECTED_DROPS: Final = frozenset({Drop.NOT_A_DISK, Drop.STALE})
+
+
+Rows = dict[int, Row]  # by instant
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows of one stream as columns: many instants in order, which all of its series have in common."""
+
+    instants: list[int]
+    columns: list[Sequence[float] | None] = field(default_factory=lambda: [None] * FIELD_COUNT)
+
+    def rows(self) -> Rows:
+        """The same, instant by instant."""
+        columns = [[None] * len(self.instants) if column is None else column for column in self.columns]
+        return {at_ms: list(row) for at_ms, row in zip(self.instants, zip(*columns, strict=True), strict=True)}
+
+
+@dataclass(slots=True)
+class Readings:
+    """Filled by a parser in the order of the request; a value that comes twice is the later one."""
+
+    earliest_ms: int
+    latest_ms: int
+    streams: dict[str, Rows] = field(default_factory=dict)
+    blocks: dict[str, Block] = field(default_factory=dict)  # beside the rows of the same streams
+    dropped: Counter[Drop] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)  # series or metrics that are none of ours, by name
+    values: int = 0
+    _rows: int = 0
+
+    @classmethod
+    def at(cls, now: datetime) -> Readings:
+        """Empty; takes what the contract allows `now`."""
+        now_ms = to_epoch_ms(now)
+        return cls(now_ms - SAMPLE_AGE_LIMIT_S * 1000, now_ms + SAMPLE_AHEAD_LIMIT_S * 1000)
+
+    def add(self, stream_id: str, index: int, at_ms: int, value: float) -> None:
+        """The value of FIELDS[index] at an instant; one that cannot be is counted and left out."""
+        if not self.earliest_ms <= at_ms <= self.latest_ms:
+            self.dropped[Drop.CLOCK] += 1
+        elif not 0 <= value < COUNTER_LIMIT:  # NaN fails it too
+            self.dropped[Drop.STALE if value != value else Drop.NOT_A_COUNT] += 1
+        else:
+            self.values += 1
+            rows = self.streams.get(stream_id)
+            row = rows.get(at_ms) if rows is not None else None
+            if row is None:
+                row = self._new_row(stream_id, at_ms)
+            row[index] = value
+
+    def add_column(self, stream_id: str, index: int, instants: list[int], values: Sequence[float]) -> bool:
+        """Many values of FIELDS[index] at once; False, and nothing done, where one by one is the way to take them."""
+        if min(instants) < self.earliest_ms or max(instants) > self.latest_ms:
+            return False
+        if min(values) < 0 or not sum(values) < COUNTER_LIMIT:  # a sum with NaN is NaN
+            return False
+        block = self.blocks.get(stream_id)
+        if block is None:
+            block = self.blocks[stream_id] = Block(instants)
+            self._count_rows(len(instants))
+        if block.instants != instants:
+            return False
+        block.columns[index] = values
+        self.values += len(values)
+        return True
+
+    def ignore(self, name: str) -> None:
+        """A series or a metric that is none of ours."""
+        if name not in self.ignored and len(self.ignored) >= NAMES_LIMIT:
+            name = OTHER
+        self.ignored[name] += 1
+
+    def stream_ids(self) -> list[str]:
+        """Every stream that has a value here, in one order for all requests."""
+        return sorted({*self.streams, *self.blocks})
+
+    def first_ms(self, stream_id: str) -> int:
+        """The earliest instant of a stream."""
+        block = self.blocks.get(stream_id)
+        instants: list[int] = [*self.streams.get(stream_id, ()), *(block.instants[:1] if block else ())]
+        return min(instants)
+
+    def rows_of(self, stream_id: str) -> Rows:
+        """Everything that was read of a stream."""
+        block, rows = self.blocks.get(stream_id), self.streams.get(stream_id, {})
+        return joined(block.rows(), rows) if block else rows
+
+    @property
+    def rejected(self) -> int:
+        """Values that a sender should be told of."""
+        return sum(count for reason, count in self.dropped.items() if reason not in EXPECTED_DROPS)
+
+    def _new_row(self, stream_id: str, at_ms: int) -> Row:
+        row: Row = [None] * FIELD_COUNT
+        self.streams.setdefault(stream_id, {})[at_ms] = row
+        self._count_rows(1)
+        return row
+
+    def _count_rows(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows > ROWS_LIMIT or max(len(self.streams), len(self.blocks)) > STREAMS_LIMIT:
+            raise BodyTooLarge(f"the body has more than {STREAMS_LIMIT} devices or {ROWS_LIMIT} instants; send less")
+
+
+def joined(first: Rows, second: Rows) -> Rows:
+    """Both; where a value is in both, the second's."""
+    both = dict(first)
+    for at_ms, row in second.items():
+        other = first.get(at_ms)
+        both[at_ms] = row if other is None else [o if r is None else r for o, r in zip(other, row, strict=True)]
+    return both
