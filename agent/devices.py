@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,7 +32,12 @@ def name_to_id(name: str) -> str:
 
     >>> name_to_id("cciss/c0d0"), name_to_id("_db 1"), name_to_id("")
     ('cciss-c0d0', 'db-1', 'unnamed')
+    >>> name_to_id("größe"), name_to_id("東京")
+    ('gr--e-f35932de', '57bd8c1c')
     """
+    if not name.isascii():  # two names of other alphabets would become one
+        digest = hashlib.blake2s(name.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+        name = f"{name[: HOST_LIMIT - 9]}-{digest}"
     cleaned = re.sub(r"[^A-Za-z0-9._@+=-]", "-", name)
     return cleaned.lstrip("._@+=-")[:HOST_LIMIT] or "unnamed"
 

@@ -12,6 +12,7 @@ from iops.telemetry import Sample
 
 SECTOR_BYTES: Final = 512  # diskstats counts in these whatever the device's own block size
 COLUMNS_MIN: Final = 14  # 18 since Linux 4.18 (discards), 20 since 5.5 (flushes); the first 14 never moved
+OTHERS_COLUMNS: Final = (14, 18)  # counted from 0
 AWAIT_LIMIT_MS: Final = 3_600_000.0  # the contract's largest; a request that hung for longer is said to be this
 
 
@@ -30,6 +31,7 @@ class Counters:
     in_flight: int
     busy_ms: int
     weighted_ms: int
+    others: int = 0  # discards and flushes completed: neither a read nor a write, but in flight like one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def parse_diskstats(text: str) -> dict[str, Counters]:
     """
     lines = (line.split() for line in text.splitlines())
     return {
-        columns[2]: Counters(*(int(column) for column in columns[3:COLUMNS_MIN]))
+        columns[2]: Counters(*[*map(int, columns[3:COLUMNS_MIN]), _completed_others(columns)])
         for columns in lines
         if len(columns) >= COLUMNS_MIN  # Linux 2.6 gave partitions lines of 7
     }
@@ -73,10 +75,16 @@ def sample_between(before: Counters, after: Counters, *, dt_s: float, at: dateti
             write_await_ms=_await_ms(delta["write_ms"], delta["writes"]),
             queue_depth=round(delta["weighted_ms"] / (1000 * dt_s), 3),
             utilization_ratio=round(min(1.0, delta["busy_ms"] / (1000 * dt_s)), 4),
-            in_flight=after.in_flight,
+            # While nothing but discards or flushes completes, those are what is in flight: no stall.
+            in_flight=0 if delta["others"] and not delta["reads"] + delta["writes"] else after.in_flight,
         )
     except ValidationError:  # an old kernel's in_flight of -1, printed as 4294967295; an interval of hours
         return None
+
+
+def _completed_others(columns: list[str]) -> int:
+    """Discards are the 15th column, flushes the 19th; a kernel that counts neither has neither."""
+    return sum(int(columns[position]) for position in OTHERS_COLUMNS if len(columns) > position)
 
 
 def _await_ms(spent_ms: int, completed: int) -> float | None:

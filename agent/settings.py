@@ -44,7 +44,7 @@ class AgentSettings(BaseSettings):
         None, description="Streams that should behave alike; None is those of this host"
     )
     labels: Annotated[dict[LabelName, LabelValue], Field(max_length=16)] = {}
-    provisioned_iops: Annotated[float, Field(gt=0, le=1e8)] | None = Field(None, description="What each volume may do")
+    provisioned_iops: Annotated[float, Field(ge=1, le=1e8)] | None = Field(None, description="What each volume may do")
     devices: Annotated[tuple[str, ...], NoDecode] = Field((), description="vda,dm-0; empty is every whole disk")
     interval_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
     batch_samples: Annotated[int, Field(ge=1, le=BATCH_SAMPLES_LIMIT)] = 30

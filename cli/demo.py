@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cli.body import HISTORY_INTERVAL_S, Body, history_bodies, pack_bodies
+from cli.body import Body, history_bodies, pack_bodies
 from cli.live import INTERVAL_S, LiveFleet
 from cli.outcome import CommandFailed, Outcome, Refused, Unreachable
 from cli.screen import complain, plain, print_json, print_line, report_progress
@@ -22,6 +22,7 @@ from ml.simulate import Fleet, Stream
 
 DISKS_PER_HOST: Final = 6
 HISTORY: Final = timedelta(hours=24)
+FLEETS: Final = 100  # demonstrations that one table can hold
 SENDERS: Final = 3  # requests at once: enough to keep ingest busy, few enough to leave the laptop usable
 QUIET_S: Final = 10.0  # live without a fault, so that the change can be seen
 SPREAD_S: Final = 20.0  # from the first fault to the last
@@ -75,16 +76,16 @@ class Demo:
         self._options = options
         self._clock, self._sleep = surroundings.clock, surroundings.sleep
         self._transport = surroundings.transport
-        hosts = math.ceil(options.streams / DISKS_PER_HOST)
-        self._fleet = Fleet(seed=options.seed, hosts=hosts, disks_per_host=DISKS_PER_HOST)
-        self._streams = self._fleet.streams[: options.streams]
+        self._streams: tuple[Stream, ...] = ()
         self._say = report_progress if options.as_json else print_line
-        self.tally = Tally(frozenset(s.stream_id for s in self._streams), Plan({}, {}), self._clock())
+        self.tally = Tally(frozenset(), Plan({}, {}), self._clock())
 
     async def run(self) -> None:
         """Send everything and watch; `tally` knows the result at any time."""
-        self._say(f"SIMULATED telemetry of {len(self._streams)} streams goes to {plain(self._options.url)}.")
+        self._say(f"SIMULATED telemetry of {self._options.streams} streams goes to {plain(self._options.url)}.")
         async with Server(self._options.url, transport=self._transport, sleep=self._sleep) as server:
+            self._streams = await self._new_streams(server)
+            self.tally.stream_ids = frozenset(stream.stream_id for stream in self._streams)
             await self._send_past(server)
             await self._live(server)
 
@@ -95,10 +96,21 @@ class Demo:
         else:
             print("\n".join(self.tally.to_lines()))
 
+    async def _new_streams(self, server: Server) -> tuple[Stream, ...]:
+        """Of hosts that the server has not seen, because what an earlier demonstration broke may still be firing."""
+        hosts = math.ceil(self._options.streams / DISKS_PER_HOST)
+        for number in range(1, FLEETS + 1):
+            name = "demo" if number == 1 else f"demo{number}"
+            fleet = Fleet(seed=self._options.seed, hosts=hosts, disks_per_host=DISKS_PER_HOST, name=name)
+            if await server.read(f"/streams/{fleet.streams[0].stream_id}") is None:
+                if number > 1:
+                    self._say(f"The disks of an earlier demo are there; this one's hosts are {name}-01 and on.")
+                return fleet.streams[: self._options.streams]
+        raise Refused(f"the table holds {FLEETS} demos; start with an empty one")
+
     async def _send_past(self, server: Server) -> None:
         end_at = self._clock()
-        starts = [(stream, await _newest_at(server, stream, end_at)) for stream in self._streams]
-        bodies = history_bodies(starts, end_at=end_at)
+        bodies = history_bodies([(stream, end_at - HISTORY) for stream in self._streams], end_at=end_at)
         try:
             async with asyncio.TaskGroup() as group:
                 lock = asyncio.Lock()
@@ -154,19 +166,6 @@ class Demo:
             return
         for sighting in self.tally.note_alerts(alerts, self._clock()):
             self._say(sighting.to_line())
-
-
-async def _newest_at(server: Server, stream: Stream, end_at: datetime) -> datetime:
-    """Where the stored past of a stream ends; at most a day ago."""
-    known = await server.read(f"/streams/{stream.stream_id}")
-    latest = known.get("latest") if known else None
-    text = latest.get("at") if isinstance(latest, dict) else None
-    start_at = end_at - HISTORY
-    try:
-        stored_at = datetime.fromisoformat(str(text))
-    except ValueError:
-        return start_at
-    return max(start_at, stored_at + timedelta(seconds=HISTORY_INTERVAL_S)) if stored_at.tzinfo else start_at
 
 
 def _next_instant(at: datetime) -> datetime:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
 SEND_LIMIT: Final = 10  # entries, the limit of SendMessageBatch and of PutEvents
+RECEIVE_LIMIT: Final = 2
 LONG_POLL_S: Final = 10
 
 
@@ -65,11 +66,14 @@ class ScoringQueue:
         return [requests[int(failed["Id"])] for failed in reply.get("Failed", [])]
 
     async def receive(self) -> list[ReceivedMessage]:
-        """Up to 10 messages, waiting up to 10 s for the first; each is ours for the queue's visibility time-out."""
+        """Up to 2 messages, waiting up to 10 s for the first; each is ours for the queue's visibility time-out.
+
+        More at once would wait behind the first here, while another worker could have them.
+        """
         with naming_failures(BusUnavailable, "ReceiveMessage"):
             reply = await self._client.receive_message(
                 QueueUrl=self._url,
-                MaxNumberOfMessages=SEND_LIMIT,
+                MaxNumberOfMessages=RECEIVE_LIMIT,
                 WaitTimeSeconds=LONG_POLL_S,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )

@@ -32,11 +32,11 @@ BATCH_SAMPLES_LIMIT: Final = 1_000
 REQUEST_BATCHES_LIMIT: Final = 1_000
 BODY_LIMIT_BYTES: Final = 1024 * 1024
 UNPACKED_LIMIT_BYTES: Final = 8 * 1024 * 1024
-SAMPLE_AGE_LIMIT_S: Final = 7 * 24 * 3600  # also how long a chunk is kept
+SAMPLE_AGE_LIMIT_S: Final = 7 * 24 * 3600
 SAMPLE_AHEAD_LIMIT_S: Final = 5 * 60
 
 # Retention.
-CHUNK_TTL_S: Final = 7 * 24 * 3600
+CHUNK_TTL_S: Final = SAMPLE_AGE_LIMIT_S + 24 * 3600  # a day more, so that what is accepted is kept
 INSIGHT_TTL_S: Final = 90 * 24 * 3600
 ALERT_TTL_S: Final = 90 * 24 * 3600  # after it is resolved
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 from typing import Final
 
-from iops.baseline import Baseline, Summary, summarize
+from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, summarize
 from iops.clock import from_epoch_ms
 from iops.insight import Fact
 from iops.telemetry import Window
@@ -18,6 +19,7 @@ RECENT_SPANS_S: Final = (60, 180, 900)  # the shortest with enough requests in i
 ENOUGH_REQUESTS: Final = 50
 ENOUGH_SAMPLES: Final = 3
 ENOUGH_PEERS: Final = 3  # beside the stream itself
+PEERS_SPAN_MS: Final = 15 * MINUTE_MS
 FINEST_AWAIT_MS: Final = 0.01  # below what diskstats resolves, so never a divisor
 SLOW_SAMPLE_RATIO: Final = 2.0  # a sample with an await of more than this times the 24 h median is slow
 GOOD_SAMPLES_IN_RUN: Final = 2  # within a slow run, so many good samples in a row are chance
@@ -56,26 +58,36 @@ class View:
             return None
         return self.recent.await_ms / max(self.usual_await_ms, FINEST_AWAIT_MS)
 
-    def slow_samples(self, window: Window) -> list[bool | None]:
-        """Of each sample whether it is slow; None where nothing completed or nothing is known to compare with."""
-        if self.usual_await_ms is None:
-            return [None] * len(window)
-        threshold_ms = SLOW_SAMPLE_RATIO * self.usual_await_ms
-        rows = (summarize(window.cut(index, index + 1)) for index in range(len(window)))
-        return [None if row is None or row.await_ms is None else row.await_ms > threshold_ms for row in rows]
+    def slow_samples(self, window: Window) -> Iterator[bool | None]:
+        """Of each sample, the newest first, whether it is slow; None where nothing completed or nothing is known."""
+        usual_ms = self.usual_await_ms
+        threshold_ms = math.inf if usual_ms is None else SLOW_SAMPLE_RATIO * usual_ms
+        reads, writes = window["read_iops"], window["write_iops"]
+        read_await, write_await = window["read_await_ms"], window["write_await_ms"]
+        for index in range(len(window) - 1, -1, -1):
+            # An await is NaN where nothing completed in its direction.
+            timed_reads = reads[index] if read_await[index] == read_await[index] else 0.0
+            timed_writes = writes[index] if write_await[index] == write_await[index] else 0.0
+            if usual_ms is None or timed_reads + timed_writes == 0:
+                yield None
+                continue
+            waited = (read_await[index] * timed_reads if timed_reads else 0.0) + (
+                write_await[index] * timed_writes if timed_writes else 0.0
+            )
+            yield waited > threshold_ms * (timed_reads + timed_writes)
 
     def slow_run(self) -> Window:
         """The slow samples that last until now, with the odd good one between; at least the last sample."""
-        began = len(self.window) - 1
-        good = 0
-        for index, is_slow in reversed(list(enumerate(self.slow_samples(self.window)))):
+        last = len(self.window) - 1
+        began, good = last, 0
+        for back, is_slow in enumerate(self.slow_samples(self.window)):
             if is_slow:
-                began, good = index, 0
+                began, good = last - back, 0
             elif is_slow is False:
                 good += 1
                 if good > GOOD_SAMPLES_IN_RUN:
                     break
-        return self.window.cut(began, len(self.window))
+        return self.window.cut(began, last + 1)
 
 
 def view_of(subject: Subject) -> View:
@@ -102,6 +114,19 @@ def peers_await_ms(peers: Sequence[View]) -> float | None:
     """The median of the peers' recent awaits; None where too few have one."""
     known = [peer.recent.await_ms for peer in peers if peer.recent is not None and peer.recent.await_ms is not None]
     return median(known) if len(known) >= ENOUGH_PEERS else None
+
+
+def ratios_to_peers(view: View, peers: Sequence[View]) -> list[float]:
+    """Of each of the last 15 minutes, the stream's await over the median of its peers'."""
+    from_ms = view.window.at_ms[-1] - PEERS_SPAN_MS
+    own = _await_by_minute(view.window.since(from_ms))
+    others = [_await_by_minute(peer.window.since(from_ms)) for peer in peers]
+    ratios = []
+    for minute, await_ms in own.items():
+        beside = [other[minute] for other in others if minute in other]
+        if len(beside) >= ENOUGH_PEERS:
+            ratios.append(await_ms / max(median(beside), FINEST_AWAIT_MS))
+    return ratios
 
 
 def latency_facts(view: View, peers_ms: float | None) -> list[Fact]:
@@ -167,3 +192,7 @@ def _recent(window: Window) -> Window:
         if row is not None and row.samples >= ENOUGH_SAMPLES and row.completions >= ENOUGH_REQUESTS:
             break
     return part
+
+
+def _await_by_minute(window: Window) -> dict[int, float]:
+    return {row.ends_ms // MINUTE_MS: row.await_ms for row in minutes_of(window) if row.await_ms is not None}

@@ -10,20 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import add
 from statistics import median
 from typing import Final
 
-from iops.baseline import MINUTE_MS, Baseline, Summary, minutes_of, quantile, summarize
+from iops.baseline import MINUTE_MS, quantile
 from iops.clock import from_epoch_ms
 from iops.evidence import (
     ENOUGH_PEERS,
-    FINEST_AWAIT_MS,
+    ENOUGH_SAMPLES,
     Subject,
     View,
     figure,
     latency_facts,
     load_facts,
     peers_await_ms,
+    ratios_to_peers,
     start_of,
     view_of,
 )
@@ -32,7 +34,6 @@ from iops.telemetry import Window
 
 STALL_MIN_MS: Final = 4_000
 ERRORS_SPAN_MS: Final = 15 * MINUTE_MS
-PEERS_SPAN_MS: Final = 15 * MINUTE_MS
 ENOUGH_MINUTES: Final = 10  # in common with peers, where there is no history
 AT_LIMIT_RATIO: Final = 0.95  # of the provisioned IOPS
 PAGE_MIN_EXCESS_MS: Final = 0.2  # a request that takes less longer than usual hurts nobody yet
@@ -75,9 +76,11 @@ def _judge(view: View, peers: Sequence[View]) -> Finding:
         hard = [finding for finding in (_errors(view), _stall(view)) if finding is not None]
         if hard:
             return max(hard, key=lambda finding: finding.risk_score)
-        soft = _throttled(view) or _slow(view, peers)
-        if soft is not None:
-            return soft
+        throttled, slow = _throttled(view), _slow(view, peers)
+        if throttled is not None and (view.usual is not None or slow is None):
+            return throttled
+        if slow is not None:
+            return slow
     return Finding(risk_score=0, prediction_type=None, warming_up=view.usual is None)
 
 
@@ -107,15 +110,17 @@ def _errors(view: View) -> Finding | None:
 def _stall(view: View) -> Finding | None:
     """In flight, and nothing completed. One request caught in flight on an idle disk is not a stall, so a lone sample
     counts only where the disk was also busy for half of it."""
-    window = view.recent_window
-    run_ms = longest_ms = began_ms = 0
+    window = _last_minute(view.window)
+    run_ms = longest_ms = began_ms = ended = 0
     for index, at in enumerate(window.at_ms):
+        if not _follows(window, index):
+            run_ms = 0
         run_ms = run_ms + round(window["interval_s"][index] * 1000) if _is_stalled(window, index) else 0
         if run_ms > longest_ms:
-            longest_ms, began_ms = run_ms, at - run_ms
+            longest_ms, began_ms, ended = run_ms, at - run_ms, index
     if longest_ms < STALL_MIN_MS:
         return None
-    in_flight = max(window["in_flight"])
+    in_flight = window["in_flight"][ended]
     fact = Fact(
         name="stalled_s",
         value=longest_ms / 1000,
@@ -133,6 +138,12 @@ def _stall(view: View) -> Finding | None:
     )
 
 
+def _last_minute(window: Window) -> Window:
+    """Or the last three samples, where intervals are that long."""
+    minute = window.since(window.at_ms[-1] - MINUTE_MS + 1)
+    return minute if len(minute) >= ENOUGH_SAMPLES else window.cut(max(0, len(window) - ENOUGH_SAMPLES), len(window))
+
+
 def _is_stalled(window: Window, index: int) -> bool:
     def hangs(position: int) -> bool:
         return (
@@ -143,7 +154,17 @@ def _is_stalled(window: Window, index: int) -> bool:
 
     if not hangs(index):
         return False
-    return window["utilization_ratio"][index] >= 0.5 or hangs(index - 1) or hangs(index + 1)
+    hung_before = _follows(window, index) and hangs(index - 1)
+    hangs_after = _follows(window, index + 1) and hangs(index + 1)
+    return window["utilization_ratio"][index] >= 0.5 or hung_before or hangs_after
+
+
+def _follows(window: Window, index: int) -> bool:
+    """The sample's interval begins where the one before ended; half an interval of lateness is none."""
+    if not 0 < index < len(window):
+        return False
+    interval_ms = window["interval_s"][index] * 1000
+    return window.at_ms[index] - window.at_ms[index - 1] <= 1.5 * interval_ms
 
 
 def _throttled(view: View) -> Finding | None:
@@ -152,8 +173,7 @@ def _throttled(view: View) -> Finding | None:
     if limit is None or recent is None:
         return None
     run = view.slow_run()
-    since_slow = summarize(run) if len(run) > 1 else None
-    iops = max(recent.iops, since_slow.iops if since_slow else 0)
+    iops = max(recent.iops, _median_iops(run))
     if iops < AT_LIMIT_RATIO * limit:
         return None
     fact = Fact(
@@ -173,23 +193,29 @@ def _throttled(view: View) -> Finding | None:
     )
 
 
+def _median_iops(window: Window) -> float:
+    """Of a ramp the half that has arrived counts."""
+    return float(median(map(add, window["read_iops"], window["write_iops"])))
+
+
 def _slow(view: View, peers: Sequence[View]) -> Finding | None:
     """Slower than its own day, beyond what demand explains; peers say whether it is the disk or the host."""
     if view.usual is None:
         return _slow_without_history(view, peers)
     if view.recent is None or view.slowdown is None:
         return None
-    is_explained = _is_explained_by_demand(view.recent, view.usual)
+    others = [peer.slowdown for peer in peers if peer.slowdown is not None]
+    is_slower_than_peers = len(others) >= ENOUGH_PEERS and view.slowdown >= FAIL_SLOW_RATIO * max(median(others), 1.0)
+    is_explained = _is_explained_by_demand(view) and not (is_slower_than_peers and _have_the_same_demand(peers))
     has_lasted = _has_lasted(view)
     risk = min(risk_of_ratio(view.slowdown), _cap(view, is_explained=is_explained, has_lasted=has_lasted))
     if risk == 0:
         return None
-    others = [peer.slowdown for peer in peers if peer.slowdown is not None]
     if is_explained:
         kind = PredictionType.RESOURCE_SATURATION
     elif not has_lasted:
         kind = PredictionType.LATENCY_SPIKE
-    elif len(others) >= ENOUGH_PEERS and view.slowdown >= FAIL_SLOW_RATIO * max(median(others), 1.0):
+    elif is_slower_than_peers:
         kind = PredictionType.FAIL_SLOW
     else:
         kind = PredictionType.PERFORMANCE_DEGRADATION
@@ -218,7 +244,7 @@ def _cap(view: View, *, is_explained: bool, has_lasted: bool) -> float:
 
 def _slow_without_history(view: View, peers: Sequence[View]) -> Finding | None:
     """Below 3 h only peers speak: slower than their median in nine minutes of ten, for ten minutes."""
-    ratios = _ratios_to_peers(view, peers)
+    ratios = ratios_to_peers(view, peers)
     if len(ratios) < ENOUGH_MINUTES:
         return None
     steady_ratio = quantile(sorted(ratios), 0.1)
@@ -240,8 +266,11 @@ def _slow_without_history(view: View, peers: Sequence[View]) -> Finding | None:
     )
 
 
-def _is_explained_by_demand(recent: Summary, usual: Baseline) -> bool:
+def _is_explained_by_demand(view: View) -> bool:
     """Larger requests, or more of them than in 99 of 100 minutes, take longer on a healthy disk too."""
+    recent, usual = view.recent, view.usual
+    if recent is None or usual is None:
+        return False
     is_larger = (
         recent.request_bytes is not None
         and usual.request_bytes is not None
@@ -250,24 +279,12 @@ def _is_explained_by_demand(recent: Summary, usual: Baseline) -> bool:
     return is_larger or recent.iops > 1.25 * usual.iops.p99 or recent.bytes_s > 1.25 * usual.bytes_s.p99
 
 
+def _have_the_same_demand(peers: Sequence[View]) -> bool:
+    """At least half of the peers are asked for more too: then demand is not what sets the disk apart."""
+    return 2 * sum(map(_is_explained_by_demand, peers)) >= len(peers)
+
+
 def _has_lasted(view: View) -> bool:
     """At least half of the recent samples are slow: one bad second among sixty is no state."""
     slow = [is_slow for is_slow in view.slow_samples(view.recent_window) if is_slow is not None]
     return bool(slow) and sum(slow) >= len(slow) / 2
-
-
-def _ratios_to_peers(view: View, peers: Sequence[View]) -> list[float]:
-    """Of each of the last 15 minutes, the stream's await over the median of its peers'."""
-    from_ms = view.window.at_ms[-1] - PEERS_SPAN_MS
-    own = _await_by_minute(view.window.since(from_ms))
-    others = [_await_by_minute(peer.window.since(from_ms)) for peer in peers]
-    ratios = []
-    for minute, await_ms in own.items():
-        beside = [other[minute] for other in others if minute in other]
-        if len(beside) >= ENOUGH_PEERS:
-            ratios.append(await_ms / max(median(beside), FINEST_AWAIT_MS))
-    return ratios
-
-
-def _await_by_minute(window: Window) -> dict[int, float]:
-    return {row.ends_ms // MINUTE_MS: row.await_ms for row in minutes_of(window) if row.await_ms is not None}

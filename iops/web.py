@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -53,6 +53,37 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = None
 
 
+PROBLEM_SCHEMA: Final = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+PROBLEM_SCHEMAS: Final = {**PROBLEM_SCHEMA.pop("$defs"), "Problem": PROBLEM_SCHEMA}
+# FastAPI would say application/json of a `model`; errors are problem+json.
+ERROR_RESPONSE: Final = {
+    "description": "an error, with a code and a sentence",
+    "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def error_responses(*errors: type[IopsError]) -> dict[int | str, dict[str, Any]]:
+    """What a route's OpenAPI says of the errors it answers with."""
+    return {
+        error.status: {
+            **ERROR_RESPONSE,
+            "description": error.title,
+            **({"headers": RETRY_AFTER} if issubclass(error, Unavailable) else {}),
+        }
+        for error in errors
+    }
+
+
+RETRY_AFTER: Final = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+
+class Readiness(BaseModel):
+    """Whether a service can do its work, and what cannot."""
+
+    status: Literal["ready", "not ready"]
+    failed: dict[str, str]
+
+
 class Health:
     """Whether a service is alive and ready; its lifespan names the checks."""
 
@@ -84,7 +115,7 @@ class Service(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, complete."""
         document = super().openapi()
-        document["components"]["schemas"] |= self.schemas
+        document["components"]["schemas"] |= {**self.schemas, **PROBLEM_SCHEMAS}
         return document
 
 
@@ -98,7 +129,7 @@ def create_service(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses={"default": {"model": Problem, "description": "an error"}},
+        responses={"default": ERROR_RESPONSE},
     )
     for router in (*routers, _operations(metrics, health)):
         app.include_router(router)
@@ -214,8 +245,8 @@ def _operations(metrics: Metrics, health: Health) -> APIRouter:
         """The process answers."""
         return {"status": "alive"}
 
-    @router.get("/health/ready")
-    async def ready() -> Response:
+    @router.get("/health/ready", responses={503: {"description": "what fails, and why", "model": Readiness}})
+    async def ready() -> JSONResponse:
         """The process can do its work: 200, or 503 with what cannot."""
         failed = await health.failures()
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)

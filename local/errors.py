@@ -2,6 +2,9 @@
 
 CannotRun              the sentence names the thing and the next step
 ├── AlreadyRunning     another `up` holds the state directory
+├── StateDirUnusable   the file system refuses it
+├── StateDamaged       what ministack saved cannot be read back
+├── NotSaved           everything ended, and ministack has not written its state
 ├── PortTaken          somebody else listens there
 ├── InstallFailed      ministack's environment could not be made
 ├── SetupFailed        ministack runs, but a resource did not come to be
@@ -14,6 +17,18 @@ class CannotRun(Exception):
 
 
 class AlreadyRunning(CannotRun):
+    pass
+
+
+class StateDirUnusable(CannotRun):
+    pass
+
+
+class StateDamaged(CannotRun):
+    pass
+
+
+class NotSaved(CannotRun):
     pass
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import httpx
@@ -14,10 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iops.contract import service_for_path
 from iops.errors import BodyTooLarge, IopsError, MalformedBody, NotFound, SlowBody, Unavailable
+from iops.observability import configure_logging
 
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024  # above the services' own limit, so that theirs answers first
-BODY_PART_TIMEOUT_S: Final = 15.0  # of silence in the middle of a body
-CONNECTIONS: Final = 128  # to all services together
+BODY_TIMEOUT_S: Final = 12.0  # for a whole body; httpx does not look for ingest's own 408, after 10 s, before it ends
+CONNECTIONS: Final = 128  # to each service, so that a slow one keeps nobody from the others
 IDLE_CONNECTION_S: Final = 3.0  # below uvicorn's 5 s, or we would write into connections it is closing
 TIMEOUT: Final = httpx.Timeout(connect=2.0, write=10.0, read=30.0, pool=5.0)
 
@@ -56,6 +57,7 @@ class GatewaySettings(BaseSettings):
 
 def create_app() -> ASGIApp:
     """For uvicorn."""
+    configure_logging("gateway")
     settings = GatewaySettings()
     return Gateway({"ingest": settings.ingest_url, "insights": settings.insights_url, "alerts": settings.alerts_url})
 
@@ -63,13 +65,13 @@ def create_app() -> ASGIApp:
 class Gateway:
     """A pure ASGI app that streams each request to its service and the reply back, unchanged.
 
-    It speaks through an httpx transport, not a client: no cookies kept, no redirects followed, no proxies of the
+    It speaks through httpx transports, not clients: no cookies kept, no redirects followed, no proxies of the
     environment, no headers of its own.
     """
 
     def __init__(self, service_urls: Mapping[str, str]) -> None:
         self._service_urls = service_urls
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -84,7 +86,10 @@ class Gateway:
             max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=IDLE_CONNECTION_S
         )
         await receive()
-        async with httpx.AsyncHTTPTransport(limits=limits, trust_env=False) as self._transport:
+        async with AsyncExitStack() as opened:
+            for service in self._service_urls:
+                transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+                self._transports[service] = await opened.enter_async_context(transport)
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
@@ -102,9 +107,8 @@ class Gateway:
 
     @asynccontextmanager
     async def _sent(self, request: httpx.Request, service: str) -> AsyncIterator[httpx.Response]:
-        assert self._transport is not None  # uvicorn calls the lifespan first
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._transports[service].handle_async_request(request)
         except httpx.LocalProtocolError as error:
             raise MalformedBody(f"the request is not HTTP that can be passed on: {error}") from error
         except httpx.TransportError as error:
@@ -155,12 +159,13 @@ def _to_upstream(service_url: str, request: Request) -> httpx.Request:
 async def _body(request: Request) -> AsyncIterator[bytes]:
     size_bytes = 0
     parts = request.stream()
+    deadline_s = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
     while True:
         try:
-            async with asyncio.timeout(BODY_PART_TIMEOUT_S):
+            async with asyncio.timeout_at(deadline_s):
                 part = await anext(parts, None)
         except TimeoutError as error:
-            raise SlowBody(f"nothing came for {BODY_PART_TIMEOUT_S:g} s in the middle of the body") from error
+            raise SlowBody(f"the body was not complete after {BODY_TIMEOUT_S:g} s; send it again") from error
         if part is None:
             return
         size_bytes += len(part)
@@ -200,5 +205,7 @@ def _problem(error: IopsError) -> JSONResponse:
         "code": error.code,
         "detail": error.detail,
     }
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    if isinstance(error, SlowBody):  # or a client that sends before it reads would go on sending
+        headers["Connection"] = "close"
     return JSONResponse(body, error.status, headers, media_type="application/problem+json")

@@ -1,8 +1,8 @@
 """Becomes the program in its arguments, which Linux then ends when the supervisor dies.
 
 Run by path with `python -I -S`, so it must import nothing of ours. A launcher because Popen's `preexec_fn` runs Python
-between fork and exec, which can deadlock where there are threads. `prctl` outlives exec. Elsewhere than on Linux
-children simply outlive a supervisor that was killed without warning.
+between fork and exec, which can deadlock where there are threads. `prctl` outlives exec, and so do the descriptors that
+Popen was told to pass. Elsewhere than on Linux children simply outlive a supervisor that was killed without warning.
 """
 
 import ctypes

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from iops import contract
+from iops.observability import configure_logging
 from local.resources import arn
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024  # SNS delivers at most 256 KB, four times that with escapes
@@ -67,6 +68,7 @@ DELIVERY: Final[TypeAdapter[Confirmation | Notification]] = TypeAdapter(
 
 def create_app() -> Starlette:
     """For uvicorn."""
+    configure_logging("mailbox")
     return create_mailbox(MailboxSettings())
 
 

@@ -5,17 +5,20 @@ after one failed delivery (EventBridge's and SNS's dead letter queues are accept
 it reads a whole partition for each Query, and it saves its state only when it is asked to end.
 """
 
+import fcntl
 import hashlib
+import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from local.errors import InstallFailed
-from local.supervisor import ROOT, Child
+from local.errors import CannotRun, InstallFailed, NotSaved, StateDamaged, StopRequested
+from local.supervisor import ROOT, Child, Supervisor
 
 REQUIREMENTS: Final = ROOT / "requirements" / "ministack.txt"
 INSTALL_TIMEOUT_S: Final = 600
@@ -27,17 +30,38 @@ def install(venv_dir: Path, requirements: Path = REQUIREMENTS, *, say: Callable[
 
     About 20 s the first time. Raises InstallFailed.
     """
-    program = venv_dir / "bin" / "ministack"
-    stamp_path = venv_dir / "installed-from"
-    stamp = f"{_digest(requirements)} {platform.python_version()} {venv_dir}"  # an environment cannot be moved
-    if program.exists() and stamp_path.exists() and stamp_path.read_text() == stamp:
-        return program
-    say("installing ministack, the stand-in for AWS (once, about 20 s)")
-    _run(sys.executable, "-m", "venv", "--clear", str(venv_dir))
-    python = str(venv_dir / "bin" / "python")
-    _run(python, "-m", "pip", "install", "--quiet", "--no-input", "--require-hashes", "-r", str(requirements))
-    stamp_path.write_text(stamp)  # last, so that half an installation is made again
-    return program
+    with _locked(venv_dir):
+        return _install(venv_dir, requirements, say=say)
+
+
+def check_state(state_dir: Path) -> None:
+    """Raises StateDamaged for a file that ministack would take for an empty one, and overwrite at its end.
+
+    It reads all of them: 0.4 s for 150 MB.
+    """
+    for path in sorted(state_dir.glob("*.json")):
+        try:
+            json.loads(path.read_bytes())
+        except (ValueError, OSError) as error:
+            raise StateDamaged(
+                f"{path} is damaged ({error}); move it away to start without what it held, "
+                "or bring back a copy; nothing was changed"
+            ) from error
+
+
+@contextmanager
+def saving(state_dir: Path, supervisor: Supervisor) -> Iterator[None]:
+    """Ends everything with what is inside; raises NotSaved where ministack has then not written the table."""
+    before_ns = _saved_at_ns(state_dir)
+    try:
+        yield
+    except (CannotRun, StopRequested) as error:
+        supervisor.stop()
+        if _saved_at_ns(state_dir) == before_ns:
+            raise NotSaved(
+                f"what came since the start was not saved in {state_dir}; ministack.log may say why\n{error}".rstrip()
+            ) from error
+        raise
 
 
 def describe(program: Path, *, port: int, state_dir: Path, environment: Mapping[str, str]) -> Child:
@@ -61,6 +85,38 @@ def describe(program: Path, *, port: int, state_dir: Path, environment: Mapping[
         ready_url=f"http://127.0.0.1:{port}/_ministack/ready",
         stop_deadline_s=STOP_DEADLINE_S,
     )
+
+
+def _saved_at_ns(state_dir: Path) -> int | None:
+    path = state_dir / "dynamodb.json"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _install(venv_dir: Path, requirements: Path, *, say: Callable[[str], None]) -> Path:
+    program = venv_dir / "bin" / "ministack"
+    stamp_path = venv_dir / "installed-from"
+    stamp = f"{_digest(requirements)} {platform.python_version()} {venv_dir}"  # an environment cannot be moved
+    if program.exists() and stamp_path.exists() and stamp_path.read_text() == stamp:
+        return program
+    say("installing ministack, the stand-in for AWS (once, about 20 s)")
+    _run(sys.executable, "-m", "venv", "--clear", str(venv_dir))
+    python = str(venv_dir / "bin" / "python")
+    _run(python, "-m", "pip", "install", "--quiet", "--no-input", "--require-hashes", "-r", str(requirements))
+    stamp_path.write_text(stamp)  # last, so that half an installation is made again
+    return program
+
+
+@contextmanager
+def _locked(venv_dir: Path) -> Iterator[None]:
+    """One at a time: two that install at once would clear each other's half."""
+    try:
+        venv_dir.parent.mkdir(parents=True, exist_ok=True)
+        lock = venv_dir.with_suffix(".lock").open("w")
+    except OSError as error:
+        raise InstallFailed(f"ministack cannot be installed at {venv_dir} ({error.strerror})") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(requirements: Path) -> str:

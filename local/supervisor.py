@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 import httpx
 
-from local.errors import ChildDied, StopRequested
+from local.errors import ChildDied, StateDirUnusable, StopRequested
 
 ROOT: Final = Path(__file__).parents[1]  # where `services` and `agent` can be imported
 LAUNCHER: Final = Path(__file__).with_name("launch.py")
@@ -34,6 +34,7 @@ class Child:
     ready_url: str | None = None
     ready_deadline_s: float = 30.0
     stop_deadline_s: float = 10.0
+    kept_open: tuple[int, ...] = ()  # descriptors that it inherits
 
 
 class Supervisor:
@@ -90,12 +91,8 @@ class Supervisor:
             _end(process, child.stop_deadline_s)
 
     def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        log_path = self._log_path(child)
-        if log_path.exists():
-            log_path.replace(log_path.with_suffix(".log.1"))  # the last run's end is worth keeping
         launcher = (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()))
-        with log_path.open("wb") as log:
+        with self._open_log(child) as log:
             return subprocess.Popen(  # noqa: S603 -- our own commands, no shell
                 (*launcher, *child.command),
                 cwd=ROOT,
@@ -104,7 +101,18 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a terminal's Ctrl-C reaches only the supervisor, which knows the order
+                pass_fds=child.kept_open,
             )
+
+    def _open_log(self, child: Child) -> BinaryIO:
+        path = self._log_path(child)
+        try:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.replace(path.with_suffix(".log.1"))  # the last run's end is worth keeping
+            return path.open("wb")
+        except OSError as error:
+            raise StateDirUnusable(f"{path} cannot be written ({error.strerror})") from error
 
     def _raise_if_over(self) -> None:
         if self._stop_requested.is_set():

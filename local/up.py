@@ -1,7 +1,6 @@
 """The whole system on one laptop: everything started in order, watched, and ended in reverse."""
 
 import asyncio
-import fcntl
 import json
 import os
 import signal
@@ -16,7 +15,8 @@ from typing import Final
 import typer
 
 from local import ministack
-from local.errors import AlreadyRunning, CannotRun, PortTaken, StopRequested
+from local.errors import CannotRun, PortTaken, StopRequested
+from local.lock import lock_directory, lock_state, usable
 from local.resources import ACCESS_KEY, REGION, create_resources
 from local.supervisor import ROOT, Child, Supervisor
 
@@ -53,6 +53,11 @@ class Plan:
         return self.state_dir / "mail"
 
     @property
+    def ministack_dir(self) -> Path:
+        """What ministack keeps."""
+        return self.state_dir / "ministack" / "state"
+
+    @property
     def log_dir(self) -> Path:
         return self.state_dir / "logs"
 
@@ -65,10 +70,14 @@ def up(options: UpOptions, *, say: Say = typer.echo) -> int:
     """Runs until Ctrl-C or SIGTERM (exit code 0), or until something that should run does not (1)."""
     state_dir = options.state_dir.resolve()
     try:
-        with _lock(state_dir):
+        with lock_directory(state_dir), lock_state(state_dir, say=say) as state_lock:
             plan = make_plan(state_dir, options.port)
+            with usable(state_dir):
+                plan.mail_dir.mkdir(exist_ok=True)
+                plan.ministack_dir.mkdir(parents=True, exist_ok=True)
+            ministack.check_state(plan.ministack_dir)
             program = ministack.install(MINISTACK_VENV, say=say)
-            _run(plan, program, has_agent=options.agent, say=say)
+            _run(plan, program, state_lock=state_lock, has_agent=options.agent and _has_diskstats(say), say=say)
     except CannotRun as error:
         typer.echo(f"iops up: {error}", err=True)
         return 1
@@ -85,8 +94,11 @@ def make_plan(state_dir: Path, port: int) -> Plan:
 
 
 def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]:
-    """The shell's variables without anything that could lead to a real AWS account, or through a proxy to ourselves."""
-    kept = {name: value for name, value in shell.items() if not name.startswith("AWS_")}
+    """The shell's variables without anything that could lead to a real AWS account, or through a proxy to ourselves.
+
+    And without IOPS_OUT, which would make the agent write a file instead of sending.
+    """
+    kept = {name: value for name, value in shell.items() if not name.startswith("AWS_") and name != "IOPS_OUT"}
     return kept | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
@@ -109,16 +121,16 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
     }
 
 
-def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
+def _run(plan: Plan, program: Path, *, state_lock: int, has_agent: bool, say: Say) -> None:
     _facts_path(plan).unlink(missing_ok=True)  # a run that was killed left it
     supervisor = Supervisor(plan.log_dir)
     with _stopping_by_signal(supervisor), supervisor:
-        for child in _children(plan, program, has_agent=has_agent):
+        for child in _children(plan, program, state_lock=state_lock, has_agent=has_agent):
             supervisor.start(child)
             if child.name == "mailbox":  # the services expect their resources, and the topic its subscriber
                 asyncio.run(create_resources(plan.internal_url("ministack"), mail_url=_mail_url(plan)))
             say(f"started {child.name}")
-        with _announced(plan, supervisor.pids):
+        with ministack.saving(plan.ministack_dir, supervisor), _announced(plan, supervisor.pids):
             iops = _shown(Path(sys.executable).with_name("iops"))
             say(
                 f"ready: {plan.url}\n"
@@ -129,14 +141,11 @@ def _run(plan: Plan, program: Path, *, has_agent: bool, say: Say) -> None:
             supervisor.watch()
 
 
-def _children(plan: Plan, program: Path, *, has_agent: bool) -> Iterator[Child]:
+def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) -> Iterator[Child]:
     environment = children_environment(plan, os.environ)
-    yield ministack.describe(
-        program,
-        port=plan.internal_ports["ministack"],
-        state_dir=plan.state_dir / "ministack" / "state",
-        environment=environment,
-    )
+    port = plan.internal_ports["ministack"]
+    cloud = ministack.describe(program, port=port, state_dir=plan.ministack_dir, environment=environment)
+    yield replace(cloud, kept_open=(state_lock,))
     yield _web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
     for name in SERVICES:
         yield _web_child(name, f"services.{name}.app:create_app", plan.internal_ports[name], environment)
@@ -161,22 +170,11 @@ def _mail_url(plan: Plan) -> str:
     return f"{plan.internal_url('mailbox')}/sns"
 
 
-@contextmanager
-def _lock(state_dir: Path) -> Iterator[None]:
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "up.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise AlreadyRunning(
-                f"process {holder} already runs on {state_dir}; end it, or choose another state directory"
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield  # the lock ends with the file, so also when this process is killed
+def _has_diskstats(say: Say) -> bool:
+    path = Path(os.environ.get("IOPS_PROC_ROOT", "/proc")) / "diskstats"
+    if not path.is_file():
+        say(f"this machine's own disks are not watched: there is no {path} (that needs Linux)")
+    return path.is_file()
 
 
 @contextmanager

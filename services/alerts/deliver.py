@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +24,7 @@ from services.alerts.settings import AlertsSettings
 log = structlog.get_logger()
 
 ROWS_AT_ONCE: Final = 50
+PAGES_AT_ONCE: Final = 20  # looked through for rows that can be read
 LONGEST_PAUSE_S: Final = 15.0
 
 
@@ -49,6 +49,7 @@ class Outbox:
         self._settings = settings
         self._clock = clock
         self._owner = owner
+        self._unreadable: set[str] = set()
         self._handled = metrics.counter("iops_outbox_rows", "Outbox rows by what became of them", "outcome")
         self._age_s = metrics.histogram("iops_outbox_age_seconds", "Age of an insight when its row was let go")
 
@@ -69,8 +70,8 @@ class Outbox:
 
     async def deliver_once(self) -> bool:
         """One pass over the oldest rows; False where something of it has to be tried again."""
-        page, _ = await self._table.query_page(items.list_query("outbox", limit=ROWS_AT_ONCE, oldest_first=True))
-        claimed = [row for row in self._oldest_of_streams(page) if await self._claim(row)]
+        started_at = self._clock()
+        claimed = [row for row in await self._oldest_of_streams() if await self._claim(row)]
         to_publish: list[_Row] = []
         to_release: list[_Row] = []
         is_settled = True
@@ -79,6 +80,8 @@ class Outbox:
                 (to_publish if await self._change_episode(row.insight) else to_release).append(row)
             except Conflict:
                 is_settled = False  # somebody changed the alert since we read it: decide again in the next pass
+        if (self._clock() - started_at).total_seconds() > self._settings.lease_s / 2:
+            return False  # a table this slow may cost us the lease: another replica must not tell it as well
         accepted = await self._publish(to_publish)
         for row in (*to_release, *accepted):
             await self._table.delete(row.key)
@@ -87,21 +90,37 @@ class Outbox:
         self._handled.labels("merged").inc(len(to_release))
         return is_settled and len(accepted) == len(to_publish)
 
-    def _oldest_of_streams(self, page: Iterable[Item]) -> list[_Row]:
+    async def _oldest_of_streams(self) -> list[_Row]:
         """The oldest row of each stream: a recovery waits until what it ends was dealt with.
 
-        A row that cannot be read stays, for a person or a newer program, and holds up nobody.
+        A row that cannot be read stays, for a person or a newer program, and holds up nobody: the next page is read.
         """
         oldest: dict[str, _Row] = {}
-        for item in page:
-            try:
-                insight = items.item_to_insight(item)
-            except ValidationError:
-                self._handled.labels("unreadable").inc()
-                log.exception("outbox_row_unreadable", key=item[PARTITION_KEY]["S"])
-                continue
-            oldest.setdefault(insight.stream_id, _Row(items.key_of(item[PARTITION_KEY]["S"], "outbox"), insight))
+        start: Item | None = None
+        for _ in range(PAGES_AT_ONCE):
+            page, start = await self._table.query_page(
+                items.list_query("outbox", limit=ROWS_AT_ONCE, start=start, oldest_first=True)
+            )
+            for item in page:
+                insight = self._read(item)
+                if insight is not None:
+                    oldest.setdefault(
+                        insight.stream_id, _Row(items.key_of(item[PARTITION_KEY]["S"], "outbox"), insight)
+                    )
+            if oldest or start is None:
+                break
         return list(oldest.values())
+
+    def _read(self, item: Item) -> Insight | None:
+        key = item[PARTITION_KEY]["S"]
+        try:
+            return items.item_to_insight(item)
+        except ValidationError:
+            if key not in self._unreadable:  # said once, not twice a second
+                self._handled.labels("unreadable").inc()
+                log.exception("outbox_row_unreadable", key=key)
+                self._unreadable.add(key)
+            return None
 
     async def _claim(self, row: _Row) -> bool:
         """False where another replica has it."""

@@ -10,6 +10,7 @@ from iops import items
 from iops.errors import NotFound
 from iops.insight import Alert, AlertState
 from iops.table import Table
+from iops.web import error_responses
 
 router = APIRouter(tags=["alerts"])
 
@@ -21,7 +22,7 @@ class Alerts:
     table: Table
 
 
-def _alerts(request: Request) -> Alerts:
+async def _alerts(request: Request) -> Alerts:
     alerts: Alerts = request.app.state.alerts
     return alerts
 
@@ -49,7 +50,7 @@ async def list_alerts(
     return AlertPage(items=[items.item_to_alert(row) for row in rows], cursor=next_cursor)
 
 
-@router.get("/alerts/{alert_id}")
+@router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
 async def get_alert(service: Service, alert_id: Annotated[str, Path(max_length=64)]) -> Alert:
     """One alert."""
     row = await service.table.get(items.key_of(f"alert#{alert_id}", "alert"))

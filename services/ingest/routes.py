@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from iops import items
 from iops.clock import Clock
+from iops.errors import BodyTooLarge, InvalidInput, MalformedBody, SlowBody, TableUnavailable, UnknownEncoding
 from iops.telemetry import Batch, window_from_samples
-from iops.web import note
+from iops.web import error_responses, note
 from services.ingest.admit import METRICS_BODY, admit
 from services.ingest.notify import ScoringNotifier
 from services.ingest.receive import read_body
@@ -32,7 +33,7 @@ class Ingest:
     notifier: ScoringNotifier
 
 
-def _ingest(request: Request) -> Ingest:
+async def _ingest(request: Request) -> Ingest:
     ingest: Ingest = request.app.state.ingest
     return ingest
 
@@ -49,6 +50,7 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
 @router.post(
     "/metrics",
     status_code=202,
+    responses=error_responses(MalformedBody, SlowBody, BodyTooLarge, UnknownEncoding, InvalidInput, TableUnavailable),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -6,7 +6,7 @@ from iops.settings import ServiceSettings
 
 
 class IngestSettings(ServiceSettings):
-    """Time-outs nest: the table's deadline lies within the sender's wait, the wait within a load balancer's 60 s."""
+    """A sender waits for its rows, at first sight for its stream's row too: in all well below a balancer's 60 s."""
 
     body_timeout_s: float = Field(default=10, gt=0, description="for the whole body to arrive")
     store_wait_s: float = Field(default=8, gt=0, description="how long a sender waits for its 202")

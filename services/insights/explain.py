@@ -21,7 +21,7 @@ class _Template(NamedTuple):
 
 
 def explain(stream_id: str, finding: Finding, prediction_type: PredictionType) -> Explanation:
-    """The template's words for a finding; `prediction_type` is the insight's, which may be older than the finding's."""
+    """The template's words for a finding of this type."""
     template = TEMPLATES[prediction_type]
     evidence = "; ".join(fact.sentence for fact in finding.facts)
     return Explanation(

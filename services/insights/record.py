@@ -19,8 +19,15 @@ JUMP: Final = 10.0  # points of risk that are news
 MOVE: Final = 5.0  # points of risk that are worth the three writes of an index row
 REFRESH: Final = timedelta(hours=1)
 RECOVERY_MIN_AGE: Final = timedelta(seconds=60)  # an insight is not taken back within the minute it was written
-# A slow disk drifts between these two as its peers do; it stays one episode.
-SLOWNESS: Final = frozenset({PredictionType.FAIL_SLOW, PredictionType.PERFORMANCE_DEGRADATION})
+# Requests take too long: a disk drifts between these as its peers and its demand do. It stays one episode, under the
+# first name; its words follow what is known now.
+SLOWNESS: Final = frozenset(
+    {
+        PredictionType.FAIL_SLOW,
+        PredictionType.PERFORMANCE_DEGRADATION,
+        PredictionType.THROUGHPUT_THROTTLING,
+    }
+)
 
 
 class Worth(StrEnum):
@@ -59,7 +66,10 @@ def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Wor
     """The insight of a finding, explained by the template."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
-    words = (explain_recovery if worth is Worth.RECOVERY else explain)(stream.stream_id, finding, kind)
+    if worth is Worth.RECOVERY:
+        words = explain_recovery(stream.stream_id, finding, kind)
+    else:
+        words = explain(stream.stream_id, finding, finding.prediction_type or kind)
     now = from_epoch_ms(now_ms)
     return Insight(
         insight_id=str(ULID.from_datetime(now)),

@@ -13,11 +13,13 @@ from pydantic import AwareDatetime, BaseModel
 
 from iops import items
 from iops.clock import Clock, to_epoch_ms
+from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
 from iops.insight import Insight, PredictionType
 from iops.items import Item, Stream
 from iops.table import Table
 from iops.telemetry import Sample, Window, merge_windows, row_to_dict
+from iops.web import error_responses
 from services.insights.downsample import worst_of_buckets
 
 router = APIRouter(tags=["insights"])
@@ -36,7 +38,7 @@ class Insights:
     clock: Clock
 
 
-def _insights(request: Request) -> Insights:
+async def _insights(request: Request) -> Insights:
     insights: Insights = request.app.state.insights
     return insights
 
@@ -97,23 +99,23 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
     return StreamPage(items=list(await asyncio.gather(*map(view, rows))), cursor=next_cursor)
 
 
-@router.get("/streams/{stream_id}")
+@router.get("/streams/{stream_id}", responses=error_responses(NotFound))
 async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
     return await _view(service.table, await _stream(service.table, stream_id))
 
 
-@router.get("/streams/{stream_id}/samples")
+@router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
 async def get_samples(
     service: Service,
     stream_id: StreamPath,
     from_: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` where absent")] = None,
-    to: Annotated[AwareDatetime | None, Query(description="now where absent")] = None,
+    to: Annotated[AwareDatetime | None, Query(description="whatever is newest where absent")] = None,
     max_points: Annotated[int, Query(ge=1, le=20_000)] = 2_000,
 ) -> SamplePage:
     """A stream's samples from `from` to `to`, both included. Of more than `max_points`, the slowest of each of as many
     equal parts of the range are kept, so that no extreme is lost."""
-    end = to or service.clock()
+    end = to or service.clock() + timedelta(seconds=SAMPLE_AHEAD_LIMIT_S)
     if end.year not in YEARS:
         raise InvalidQuery(f"to: must lie in the years {YEARS.start} to {YEARS.stop - 1}")
     start = from_ or end - DEFAULT_RANGE
@@ -141,7 +143,7 @@ async def list_insights(
     return InsightPage(items=[items.item_to_insight(row) for row in rows], cursor=next_cursor)
 
 
-@router.get("/insights/{insight_id}")
+@router.get("/insights/{insight_id}", responses=error_responses(NotFound))
 async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> Insight:
     """One insight."""
     row = await service.table.get(items.key_of(f"insight#{insight_id}", "insight"))

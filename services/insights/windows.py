@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 WINDOW_MS: Final = 3_600_000
 BASELINE_AGE_MS: Final = 3_600_000  # an hour later it is made again
+LATE_AGE_MS: Final = 300_000  # where late samples came
+WHOLE_DAY_MINUTES: Final = 1_300  # of 1,440
 
 
 @dataclass(slots=True)
@@ -31,6 +33,7 @@ class _Known:
     window: Window = field(default_factory=empty_window)
     chunks: dict[str, int] = field(default_factory=dict)
     baseline: Baseline | None = None
+    is_late: bool = False  # late samples came that the baseline does not know
 
 
 class Windows:
@@ -56,8 +59,8 @@ class Windows:
             )
             self._add(known, await self._table.query(request))
         # Samples of before the window, or of before the hour where that is empty: the history is another one now.
-        is_late = since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS)
-        await self._refresh_baseline(stream_id, known, now_ms, is_late=is_late)
+        known.is_late |= since_ms < (known.window.at_ms[0] if len(known.window) else now_ms - WINDOW_MS)
+        await self._refresh_baseline(stream_id, known, now_ms)
         self._known[stream_id] = known
         self._known.move_to_end(stream_id)
         while len(self._known) > self._limit:
@@ -94,18 +97,26 @@ class Windows:
             log.exception("chunk_left_out", key=error.key)
             return None
 
-    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int, *, is_late: bool) -> None:
-        if known.baseline is None and not is_late:
+    async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
+        if known.baseline is None and not known.is_late:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-        if not is_late and known.baseline and now_ms - known.baseline.made_at_ms < BASELINE_AGE_MS:
+        if known.baseline and not _is_due(known.baseline, now_ms, is_late=known.is_late):
             return
         request = items.chunks_query(stream_id, from_ms=now_ms - BASELINE_S * 1000, to_ms=now_ms)
         rows = await self._table.query(request)
         known.baseline = await asyncio.to_thread(self._make_baseline, rows, now_ms)
+        known.is_late = False
         if known.baseline is not None:
             await self._table.put(items.baseline_item(stream_id, known.baseline))
 
     def _make_baseline(self, rows: list[Item], now_ms: int) -> Baseline | None:
         windows = [window for window in map(self._decode, rows) if window is not None]
         return make_baseline(merge_windows(windows).since(now_ms - BASELINE_S * 1000), made_at_ms=now_ms)
+
+
+def _is_due(baseline: Baseline, now_ms: int, *, is_late: bool) -> bool:
+    """Hourly. Late samples change a whole day little, so it waits five minutes for more; a day with gaps does not."""
+    is_whole = baseline.minutes >= WHOLE_DAY_MINUTES
+    age_limit_ms = BASELINE_AGE_MS if not is_late else LATE_AGE_MS if is_whole else 0
+    return now_ms - baseline.made_at_ms >= age_limit_ms

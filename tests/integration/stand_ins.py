@@ -1,9 +1,11 @@
 """What stands in for AWS in these tests: ministack with a mailbox, DynamoDB Local, and a wire that can be cut."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -118,15 +120,22 @@ def running_dynamodb_local() -> Iterator[str]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import HttpWaitStrategy
 
+    reason = ""
     with ExitStack() as started:
-        try:
-            container = DockerContainer(DYNAMODB_IMAGE).with_command("-jar DynamoDBLocal.jar -inMemory -sharedDb")
-            container.ports[f"{DYNAMODB_PORT}/tcp"] = ("127.0.0.1",)  # type: ignore[assignment]
-            started.callback(container.stop)
-            container.waiting_for(HttpWaitStrategy(DYNAMODB_PORT).for_status_code(400).with_startup_timeout(60))
-            container.start()
-        except (DockerException, TimeoutError) as error:
-            pytest.skip(f"DynamoDB Local is not here, because Docker cannot start {DYNAMODB_IMAGE}: {error}")
+        # Where Docker is not there, its client leaves a socket to the garbage collector.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            try:
+                container = DockerContainer(DYNAMODB_IMAGE).with_command("-jar DynamoDBLocal.jar -inMemory -sharedDb")
+                container.ports[f"{DYNAMODB_PORT}/tcp"] = ("127.0.0.1",)  # type: ignore[assignment]
+                started.callback(container.stop)
+                container.waiting_for(HttpWaitStrategy(DYNAMODB_PORT).for_status_code(400).with_startup_timeout(60))
+                container.start()
+            except (DockerException, TimeoutError) as error:
+                reason = str(error)
+            gc.collect()
+        if reason:
+            pytest.skip(f"DynamoDB Local is not here, because Docker cannot start {DYNAMODB_IMAGE}: {reason}")
         yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(DYNAMODB_PORT)}"
 
 

@@ -164,6 +164,27 @@ def test_a_second_up_says_who_holds_the_state_directory(tmp_path: Path, capsys: 
     assert f"process 4711 already runs on {tmp_path}" in capsys.readouterr().err
 
 
+def test_a_damaged_table_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ministack" / "state" / "dynamodb.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"payload": {"tab')
+
+    assert up(UpOptions(state_dir=tmp_path, port=0)) == 1
+
+    assert capsys.readouterr().err.startswith(f"iops up: {path} is damaged")
+    assert path.read_text() == '{"payload": {"tab'
+
+
+def test_a_state_directory_that_cannot_be_made_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+
+    assert up(UpOptions(state_dir=tmp_path / "file", port=0)) == 1
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_taken_port_says_how_to_choose_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -188,6 +209,7 @@ def test_nothing_of_the_shell_leads_the_programs_to_a_real_account(plan: Plan) -
         "AWS_SESSION_TOKEN": "real",
         "AWS_ENDPOINT_URL": "https://example.com",
         "PATH": "/bin",
+        "IOPS_OUT": "recording.jsonl",
     }
 
     environment = children_environment(plan, shell)
@@ -202,6 +224,7 @@ def test_nothing_of_the_shell_leads_the_programs_to_a_real_account(plan: Plan) -
     }
     assert environment["IOPS_AWS_ENDPOINT_URL"] == plan.internal_url("ministack")
     assert environment["PATH"] == "/bin"
+    assert "IOPS_OUT" not in environment
 
 
 def test_a_profile_of_the_shell_does_not_stop_the_resources(aws: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ async def test_an_agent_loses_nothing_while_the_table_is_away(door: Door, cloud:
     try:
         await wait_until(is_seen)
         door.wire.cut()
-        await wait_until(lambda: spool.is_dir() and len(list(spool.glob("*.json.gz"))) >= 5)
+        await wait_until(lambda: spool.is_dir() and len(list(spool.glob("*.json.gz"))) >= 3)
         door.wire.mend()
         await wait_until(lambda: not list(spool.glob("*.json.gz")))
     finally:
@@ -96,7 +96,7 @@ async def test_an_agent_loses_nothing_while_the_table_is_away(door: Door, cloud:
 
     windows = await stored(cloud, "lab-1:vda")
     at_ms = instants(windows)
-    assert len(at_ms) >= 18  # the first, five of three while it was away, and what came after
+    assert len(at_ms) >= 10  # the first, three of three while it was away, and what came after
     assert len(at_ms) == len(set(at_ms))
     intervals_ms = {
         at: 1000 * span_s for window in windows for at, span_s in zip(window.at_ms, window["interval_s"], strict=True)

@@ -1,6 +1,7 @@
 """Small valid things for unit tests: each says only what matters to the test that asks for it."""
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from iops.baseline import Baseline, make_baseline
 from iops.clock import to_epoch_ms
 from iops.insight import Finding, PredictionType
 from iops.items import Stream
-from iops.telemetry import Sample, Window, merge_windows, window_from_samples
+from iops.telemetry import Window, merge_windows, window_from_samples
 from tests.integration.examples import AT, a_batch, a_finding, a_sample, an_alert, an_insight, some_samples
 
 __all__ = [
@@ -46,11 +47,10 @@ def a_window(count: int = 60, *, end: datetime = AT, interval_s: float = 1.0, **
         "utilization_ratio": 0.2,
         "in_flight": 0,
     }
-    samples: Sequence[Sample] = [
-        a_sample(at=end - timedelta(seconds=interval_s * (count - 1 - index)), **usual | fields)
-        for index in range(count)
-    ]
-    return window_from_samples(samples)
+    one = window_from_samples([a_sample(at=end, **usual | fields)])
+    step_ms = round(interval_s * 1000)
+    instants = range(one.at_ms[0] - step_ms * (count - 1), one.at_ms[0] + 1, step_ms)
+    return Window(array("q", instants), {name: column * count for name, column in one.columns.items()})
 
 
 def a_baseline(*windows: Window, hours: float = 24, **fields: Any) -> Baseline:

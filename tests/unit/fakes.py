@@ -4,6 +4,8 @@ import asyncio
 import re
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
+from functools import cache
+from types import CodeType
 from typing import Any, Final
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -238,27 +240,29 @@ def _holds(expression: str | None, row: Item, request: Item) -> bool:
     if expression is None:
         return True
     names = request.get("ExpressionAttributeNames", {})
-    functions = ("attribute_exists", "attribute_not_exists", "begins_with")
+    scope = {
+        "values": {name: _plain(value) for name, value in request.get("ExpressionAttributeValues", {}).items()},
+        "attribute": lambda name: _plain(row[found]) if (found := names.get(name, name)) in row else MISSING,
+        "attribute_exists": lambda value: value is not MISSING,
+        "attribute_not_exists": lambda value: value is MISSING,
+        "begins_with": lambda text, prefix: text.startswith(prefix),
+    }
+    return bool(eval(_in_python(expression), scope))
 
+
+@cache
+def _in_python(expression: str) -> CodeType:
     def word(match: re.Match[str]) -> str:
         text = match.group()
         if text in ("AND", "OR"):
             return text.lower()
         if text.startswith(":"):
             return f"values[{text!r}]"
-        return text if text in functions else f"attribute({names.get(text, text)!r})"
+        return text if text in ("attribute_exists", "attribute_not_exists", "begins_with") else f"attribute({text!r})"
 
     python = re.sub(r"(?<![<>])=", "==", expression)
     python = re.sub(r"(\S+) BETWEEN (\S+) AND (\S+)", r"(\2 <= \1 AND \1 <= \3)", python)
-    python = re.sub(r"[:#]?[A-Za-z]\w*", word, python)
-    scope = {
-        "values": {name: _plain(value) for name, value in request.get("ExpressionAttributeValues", {}).items()},
-        "attribute": lambda name: _plain(row[name]) if name in row else MISSING,
-        "attribute_exists": lambda value: value is not MISSING,
-        "attribute_not_exists": lambda value: value is MISSING,
-        "begins_with": lambda text, prefix: text.startswith(prefix),
-    }
-    return bool(eval(python, scope))
+    return compile(re.sub(r"[:#]?[A-Za-z]\w*", word, python), expression, "eval")
 
 
 def _updated(row: Item, request: Item) -> Item:

@@ -41,6 +41,11 @@ def test_what_is_asked_for_is_watched_whatever_it_is(sys_root: Path) -> None:
     assert choose_devices(ALL, asked=("loop0", "/dev/dm-0", "absent"), sys_root=sys_root) == {"loop0", "dm-0"}
 
 
-@pytest.mark.parametrize("name", ["cciss/c0d0", "web 1", "-", "", "ä", "x" * 500, "a#b\n"])
+def test_hosts_of_other_alphabets_stay_apart() -> None:
+    assert name_to_id("東京") != name_to_id("大阪")
+    assert name_to_id("größe") != name_to_id("grüße")
+
+
+@pytest.mark.parametrize("name", ["cciss/c0d0", "web 1", "-", "", "ä", "ä" * 500, "\udcff", "x" * 500, "a#b\n"])
 def test_any_name_becomes_a_valid_part_of_a_stream_id(name: str) -> None:
     TypeAdapter(StreamId).validate_python(f"{name_to_id(name)}:vda")

@@ -74,7 +74,7 @@ def windows(draw: st.DrawFn) -> Window:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(windows())
 def test_a_window_comes_back_within_each_channels_resolution(window: Window) -> None:
     decoded = chunk.decode(chunk.encode(window), key="k")
@@ -89,7 +89,7 @@ def test_a_window_comes_back_within_each_channels_resolution(window: Window) -> 
                 assert abs(after - before) <= allowed, channel.name
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(windows())
 def test_what_was_decoded_encodes_to_the_same_bytes(window: Window) -> None:
     encoded = chunk.encode(window)

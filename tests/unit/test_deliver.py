@@ -216,8 +216,9 @@ async def test_an_alert_that_somebody_else_changed_is_decided_again() -> None:
 
 async def test_a_row_nobody_can_read_keeps_no_other_from_being_told() -> None:
     scene = Scene()
-    unreadable = items.outbox_item(an_insight(insight_id="00", created_at=AT - timedelta(hours=1)))
-    scene.fake.add(unreadable | {"doc": {"S": '{"insight_id": "00"}'}})
+    for number in range(120):  # more than two pages of them
+        unreadable = items.outbox_item(an_insight(insight_id=f"u{number}", created_at=AT - timedelta(hours=1)))
+        scene.fake.add(unreadable | {"doc": {"S": "{}"}})
     scene.add(an_insight(insight_id="01"), an_insight("web-2:sda", insight_id="02"))
 
     for _ in range(3):
@@ -242,3 +243,22 @@ async def test_the_loop_outlives_a_table_that_is_away_and_what_nobody_expected()
     assert scene.waiting() == []
     assert len(scene.fake.calls) < 200
     await cancelled(loop)
+
+
+async def test_a_pass_that_took_half_the_lease_leaves_the_telling_to_the_next() -> None:
+    scene = Scene()
+    scene.add(an_insight())
+    times = iter([AT, AT, AT + timedelta(seconds=16)])
+    slow = Outbox(
+        scene.fake.table(),
+        scene.bus.bus(),
+        AlertsSettings(),
+        clock=lambda: next(times),
+        owner="slow",
+        metrics=Metrics(),
+    )
+
+    assert not await slow.deliver_once()
+    assert scene.published() == []
+    assert await scene.replica("slow").deliver_once()
+    assert len(scene.published()) == 1

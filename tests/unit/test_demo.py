@@ -88,15 +88,20 @@ def a_stall(begins_at: datetime = NOW) -> Fault:
     return Fault(kind=FaultKind.STALL, begins_at=begins_at)
 
 
+@pytest.fixture
+def short_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.demo.HISTORY", timedelta(minutes=10))
+
+
 def demonstrate(dashboard: Dashboard, *, streams: int = 12, faults: int = 2, as_json: bool = True) -> Outcome:
     options = DemoOptions(url="http://127.0.0.1:1", streams=streams, duration_s=40, faults=faults, as_json=as_json)
     time = dashboard.time
     return run_demo(options, Surroundings(time, time.sleep, httpx.MockTransport(dashboard)))
 
 
-def test_a_demonstration_sends_a_day_and_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("short_past")
+def test_a_demonstration_finds_its_faults(capsys: pytest.CaptureFixture[str]) -> None:
     dashboard = Dashboard(Time())
-    dashboard.latest = {stream.stream_id: (NOW - timedelta(minutes=10)).isoformat() for stream in Fleet().streams[1:]}
 
     outcome = demonstrate(dashboard)
 
@@ -105,21 +110,31 @@ def test_a_demonstration_sends_a_day_and_finds_its_faults(capsys: pytest.Capture
     assert (summary["simulated"], summary["streams"], len(summary["faults"])) == (True, 12, 2)
     assert summary["found"] >= 1
     assert summary["false_alerts"] == []
-    assert len(dashboard.stored[Fleet().streams[0].stream_id]) == 2880 + 20
 
 
-def test_only_what_is_newer_than_the_stored_past_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_demonstration_begins_with_a_day_of_the_past() -> None:
     dashboard = Dashboard(Time())
-    dashboard.latest = {stream.stream_id: (NOW - timedelta(minutes=10)).isoformat() for stream in Fleet().streams}
 
-    demonstrate(dashboard, streams=6, faults=0)
+    demonstrate(dashboard, streams=1, faults=0)
 
-    assert {len(samples) for samples in dashboard.stored.values()} == {19 + 20}
+    assert {name: len(samples) for name, samples in dashboard.stored.items()} == {"demo-01:nvme1n1": 2880 + 20}
 
 
+@pytest.mark.usefixtures("short_past")
+def test_a_second_demonstration_has_hosts_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    dashboard = Dashboard(Time())
+    dashboard.latest = dict.fromkeys(("demo-01:nvme1n1", "demo2-01:nvme1n1"), NOW.isoformat())
+
+    outcome = demonstrate(dashboard, as_json=False)
+
+    assert outcome is Outcome.OK
+    assert {stream_id.partition("-")[0] for stream_id in dashboard.stored} == {"demo3"}
+    assert "this one's hosts are demo3-01 and on" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("short_past")
 def test_a_demonstration_without_an_alert_fails_and_says_what_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
     dashboard = Dashboard(Time(), is_silent=True)
-    dashboard.latest = {stream.stream_id: NOW.isoformat() for stream in Fleet().streams}
 
     outcome = demonstrate(dashboard, as_json=False)
 
@@ -142,10 +157,11 @@ def test_nothing_is_summarized_when_the_server_never_answered(capsys: pytest.Cap
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("short_past")
 def test_a_refused_body_ends_the_demonstration_with_the_servers_reason(capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json={"latest": {"at": "2026-11-23T02:00:00Z"}})
+            return httpx.Response(404, json={})
         return httpx.Response(422, json={"detail": "batches[0]: no"})
 
     time = Time()
@@ -157,9 +173,9 @@ def test_a_refused_body_ends_the_demonstration_with_the_servers_reason(capsys: p
     assert capsys.readouterr().err == "iops: batches[0]: no\n"
 
 
+@pytest.mark.usefixtures("short_past")
 def test_an_interrupted_demonstration_still_tells_what_it_saw(capsys: pytest.CaptureFixture[str]) -> None:
     dashboard = Dashboard(Time())
-    dashboard.latest = {stream.stream_id: NOW.isoformat() for stream in Fleet().streams}
 
     async def interrupted(delay_s: float) -> None:
         await dashboard.time.sleep(delay_s)

@@ -23,18 +23,31 @@ RAW_NAMES = [  # of the recordings, in the kernel's order
 
 
 def some_counters(**changes: int) -> Counters:
-    return replace(Counters(**{field.name: 1000 for field in fields(Counters)}), in_flight=0, **changes)
+    return replace(Counters(**{field.name: 1000 for field in fields(Counters)}), **{"in_flight": 0, **changes})
 
 
 def sample_after(*, dt_s: float = 1.0, **changes: int) -> Sample | None:
     return sample_between(some_counters(), some_counters(**changes), dt_s=dt_s, at=AT)
 
 
-@pytest.mark.parametrize("more", ["", " 1 2 3 4", " 1 2 3 4 5 6", " 1 2 3 4 5 6 7 8"])
-def test_lines_of_every_kernel_read_the_same(more: str) -> None:
+@pytest.mark.parametrize(
+    ("more", "others"), [("", 0), (" 21 2 3 4", 21), (" 21 2 3 4 5 6", 26), (" 21 2 3 4 5 6 7 8", 26)]
+)
+def test_lines_of_every_kernel_are_read(more: str, others: int) -> None:
     counters = parse_diskstats(f" 259  0 nvme0n1 1 2 3 4 5 6 7 8 9 10 11{more}\n")
 
-    assert counters == {"nvme0n1": Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)}
+    assert counters == {"nvme0n1": Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, others)}
+
+
+def test_discards_in_flight_are_no_stall() -> None:
+    trimming = sample_after(others=1500, in_flight=8)
+    writing_too = sample_after(others=1500, writes=1010, in_flight=8)
+    hanging = sample_after(in_flight=8)
+
+    assert trimming is not None
+    assert writing_too is not None
+    assert hanging is not None
+    assert (trimming.in_flight, writing_too.in_flight, hanging.in_flight) == (0, 8, 8)
 
 
 def test_short_lines_of_old_partitions_are_skipped() -> None:

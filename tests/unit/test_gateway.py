@@ -197,12 +197,57 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_hurts_nobody(stack: 
 
 
 async def test_a_body_that_stops_half_way_is_answered(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "BODY_PART_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.05)
 
     request = b"POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf"
     status, problem = await stack.ask_raw(request)
 
     assert (status, problem["code"]) == (408, "slow_body")
+
+
+async def test_a_body_that_never_stops_and_never_ends_is_answered(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.1)
+
+    async def dribble(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    dribbling = asyncio.create_task(dribble(writer))
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+    dribbling.cancel()
+    writer.close()
+
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nconnection: close\r\n" in head.lower()
+
+
+async def test_a_slow_service_keeps_nobody_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "CONNECTIONS", 1)
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def service(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if scope["path"] == "/streams":
+                is_asked.set()
+                await may_answer.wait()
+            await echo(scope, receive, send)
+
+    async with serving(service) as service_url:
+        urls = dict.fromkeys(("ingest", "insights", "alerts"), service_url)
+        async with serving(gateway.Gateway(urls)) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            slow = asyncio.create_task(client.get("/streams"))
+            await is_asked.wait()
+            reply = await client.post("/metrics", content=b"abc")
+            may_answer.set()
+            assert (await slow).status_code == 200
+
+    assert reply.status_code == 200
 
 
 async def test_a_service_that_is_away_asks_the_sender_to_come_again() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import httpx
@@ -17,7 +18,7 @@ from iops.web import Health, create_service
 from services.alerts import routes as alerts_routes
 from services.insights import routes as insights_routes
 from tests.unit.builders import AT, AT_MS, DISK, a_batch, a_sample, a_window, an_alert, an_insight, clock_at
-from tests.unit.fakes import FakeTable
+from tests.unit.fakes import FakeTable, aws_error
 
 
 @asynccontextmanager
@@ -25,16 +26,22 @@ async def nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+@cache
+def an_app() -> FastAPI:
+    """Both services' routes; made once, because that takes longer than any test here."""
+    routers = [insights_routes.router, alerts_routes.router]
+    return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
+
+
 class Door:
-    """Both services' routes on one fake table."""
+    """The app on a fake table of its own."""
 
     def __init__(self) -> None:
         self.table = FakeTable()
-        routers = [insights_routes.router, alerts_routes.router]
-        app = create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
-        app.state.insights = insights_routes.Insights(self.table.table(), clock_at())
-        app.state.alerts = alerts_routes.Alerts(self.table.table())
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+        an_app().state.insights = insights_routes.Insights(self.table.table(), clock_at())
+        an_app().state.alerts = alerts_routes.Alerts(self.table.table())
+        transport = httpx.ASGITransport(an_app())
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", trust_env=False)
 
     async def get(self, path: str, status: int = 200, **params: Any) -> Any:
         answer = await self.client.get(path, params=params or None)
@@ -214,6 +221,6 @@ async def test_a_list_goes_on_page_by_page(door: Door) -> None:
 
 
 async def test_the_table_away_is_a_503(door: Door) -> None:
-    door.table.is_away = True
+    door.table.failures["GetItem"].extend([aws_error("ThrottlingException")] * 4)
 
     assert (await door.get("/alerts/1", 503))["code"] == "table_unavailable"

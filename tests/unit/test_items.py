@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iops import contract, items
@@ -24,12 +24,12 @@ def sort_key(item: Item) -> str:
     return str(item["entity_type"]["S"])
 
 
-def test_a_chunk_row_is_in_no_index_and_expires_after_7_days() -> None:
+def test_a_chunk_row_is_in_no_index_and_expires_after_8_days() -> None:
     (row,) = items.chunk_items(DISK, a_window(1))
 
     assert contract.TIME_KEY not in row
     assert contract.STREAM_KEY not in row
-    assert row["ttl"]["N"] == str(AT_MS // 1000 + 7 * 86_400)
+    assert row["ttl"]["N"] == str(AT_MS // 1000 + 8 * 86_400)
 
 
 def test_no_chunk_crosses_an_hour_of_the_clock() -> None:
@@ -65,6 +65,7 @@ async def found(fake: FakeTable, request: Item) -> list[int]:
     return list(merge_windows(windows).at_ms)
 
 
+@settings(max_examples=30)
 @given(st.integers(-5_000, 5_000), st.integers(0, 9_000))
 async def test_a_range_of_time_finds_every_sample_in_it(from_s: int, length_s: int) -> None:
     fake = FakeTable()

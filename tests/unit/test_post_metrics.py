@@ -30,7 +30,7 @@ class Door:
     """The service on a fake table and a fake queue."""
 
     def __init__(self) -> None:
-        self.table, self.queue, self.client = FakeTable(), FakeQueue(), httpx.AsyncClient()
+        self.table, self.queue, self.client = FakeTable(), FakeQueue(), httpx.AsyncClient(verify=False, trust_env=False)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -49,7 +49,9 @@ class Door:
         app = create_service("ingest", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
         async with (
             LifespanManager(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as self.client,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", trust_env=False
+            ) as self.client,
         ):
             yield
 

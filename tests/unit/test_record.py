@@ -80,6 +80,7 @@ def test_another_type_is_news_but_two_names_of_one_slowness_are_not() -> None:
     assert worth(an_ill_stream(90, SPIKE), a_finding(90, FAIL_SLOW)) is Worth.INSIGHT
     assert worth(an_ill_stream(90, DEGRADED), a_finding(90, FAIL_SLOW)) is Worth.NOTHING
     assert worth(an_ill_stream(90, FAIL_SLOW), a_finding(90, DEGRADED)) is Worth.NOTHING
+    assert worth(an_ill_stream(90, FAIL_SLOW), a_finding(90, PredictionType.THROUGHPUT_THROTTLING)) is Worth.NOTHING
 
 
 def test_a_recovery_is_told_but_not_within_the_minute() -> None:
@@ -153,3 +154,12 @@ async def test_of_two_scorers_that_saw_the_same_one_writes_and_the_other_writes_
 
     assert [item_to_insight(row) for row in fake.of_type("insight")] == [first]
     assert [item_to_insight(row) for row in fake.of_type("outbox")] == [first]
+
+
+def test_an_episode_keeps_its_name_and_its_words_follow_what_is_known_now() -> None:
+    finding = a_finding(100, PredictionType.THROUGHPUT_THROTTLING)
+
+    insight = make_insight(an_ill_stream(85, FAIL_SLOW), finding, a_window(), worth=Worth.INSIGHT, now_ms=AT_MS)
+
+    assert insight.prediction_type is FAIL_SLOW
+    assert "throttled at its provisioned limit" in insight.title

@@ -31,7 +31,7 @@ HANGS: dict[str, Any] = {
 
 
 class Scene:
-    """Streams with half a day of history, a scorer, and a clock to turn."""
+    """Streams with four hours of history, a scorer, and a clock to turn."""
 
     def __init__(self) -> None:
         self.fake, self.now = FakeTable(), AT
@@ -47,7 +47,7 @@ class Scene:
         seen = a_batch(stream_id, **batch)
         await self.fake.table().update(items.stream_seen_update(seen, now_ms=AT_MS - 86_400_000))
         self.fake.add(items.member_item(seen.group, stream_id))
-        self.store(stream_id, a_window(720, end=AT - MINUTE, interval_s=60.0))
+        self.store(stream_id, a_window(240, end=AT - MINUTE, interval_s=60.0))
         self.store(stream_id, last_minute or a_window(60))
 
     def store(self, stream_id: str, window: Window) -> None:

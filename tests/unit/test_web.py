@@ -58,7 +58,7 @@ class Door:
             "test", routers=[router], lifespan=self._lifespan, metrics=self.metrics, health=self.health
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
-        self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", trust_env=False)
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:

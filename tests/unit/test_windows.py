@@ -162,6 +162,22 @@ async def test_a_baseline_is_made_once_an_hour_and_kept_in_the_table() -> None:
     assert made_anew.made_at_ms == to_epoch_ms(scene.now)
 
 
+async def test_late_samples_of_a_full_day_wait_five_minutes_for_more() -> None:
+    scene = Scene()
+    scene.store(a_window(1_440, interval_s=60.0, end=AT))
+    made = await scene.baseline()
+    late = AT - timedelta(hours=3)
+
+    scene.later(minutes=4)
+    assert await scene.baseline(since=late) == made
+    scene.later(minutes=2)
+    made_anew = await scene.baseline()
+    assert made_anew is not None
+    assert made_anew.made_at_ms == to_epoch_ms(scene.now)
+    scene.later(minutes=6)
+    assert await scene.baseline() == made_anew, "nothing came late since"
+
+
 async def test_another_program_uses_the_baseline_of_the_table() -> None:
     scene = Scene()
     scene.store(a_window(3_600, end=AT))

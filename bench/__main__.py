@@ -1,0 +1,54 @@
+"""`python -m bench`: what the product can do on this machine, measured. Figures on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
+
+
+@app.callback()
+def main() -> None:
+    """Measure the product. Exit codes: 0 done; 1 something was lost or did not run; 2 wrong usage."""
+
+
+@app.command()
+def e2e(
+    faults: Annotated[int, typer.Option(min=1, max=500, help="Faults, each in a peer group of its own.")] = 50,
+    spread: Annotated[float, typer.Option(min=1, max=3_600, help="Seconds from the first fault to the last.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same disks, faults and moments.")] = 7,
+    url: Annotated[str | None, typer.Option(help="A running `iops up`; by default it starts one of its own.")] = None,
+    mail_dir: Annotated[Path | None, typer.Option(help="Where that one writes its mails.")] = None,
+    as_json: Json = False,
+) -> None:
+    """From POST to mail: seconds from sending a fault's samples to the .eml file in the on-call person's mailbox."""
+    from bench.e2e import Options, measure
+    from bench.machine import machine
+    from bench.report import print_report
+    from bench.stack import StackFailed, started_stack
+    from cli.outcome import CommandFailed
+
+    if (url is None) != (mail_dir is None):
+        raise typer.BadParameter("--url and --mail-dir go together")
+    options = Options(faults=faults, spread_s=spread, seed=seed)
+    try:
+        if url is not None and mail_dir is not None:
+            result = asyncio.run(measure(options, url, mail_dir))
+        else:
+            with started_stack() as stack:
+                result = asyncio.run(measure(options, stack.url, stack.mail_dir))
+    except (StackFailed, CommandFailed) as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from error
+    print_report(result, machine(), as_json=as_json)
+    raise typer.Exit(1 if result.lost else 0)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m bench")

@@ -1,0 +1,14 @@
+"""What unit tests need beside what all need."""
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def _plain_log_lines() -> None:
+    """The traces of failures that tests provoke are not worth the second that painting them takes."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(),
+    ]
+    structlog.configure(processors=processors)
