@@ -36,10 +36,12 @@ test: setup ## run every test this machine can run; skipped ones say why
 	$(BIN)/pytest
 
 test-unit: setup ## run the unit layer: under 10 s, no network
-	$(BIN)/pytest tests/unit iops services --doctest-modules
+	$(BIN)/pytest tests/unit iops services bench --doctest-modules
 
-bench: setup ## measure from POST to mail over 50 faults
+bench: setup ## measure: from POST to mail, what ingest takes, and beside Prometheus (5 minutes)
 	$(BIN)/python -m bench e2e
+	$(BIN)/python -m bench ingest
+	$(BIN)/python -m bench peers
 
 openapi: setup ## write docs/openapi from the services
 	$(BIN)/python -m tests.openapi

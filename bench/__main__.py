@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+# Beside the repository, where there is one: it is not part of it.
+RECORDING: Final = Path(__file__).parents[2] / "shared" / "data" / "fio"
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 
 
@@ -48,6 +51,58 @@ def e2e(
         raise typer.Exit(1) from error
     print_report(result, machine(), as_json=as_json)
     raise typer.Exit(1 if result.lost else 0)
+
+
+@app.command()
+def ingest(
+    as_json: Json = False,
+    out: Annotated[Path, typer.Option(help="Where ingest.json and ingest.png go.")] = Path(".local/bench"),
+    seconds_steady: Annotated[float, typer.Option(min=1, max=600, help="At 2,000 requests/s.")] = 60,
+    seconds_burst: Annotated[float, typer.Option(min=1, max=120, help="At 4,000 requests/s.")] = 10,
+    data: Annotated[Path, typer.Option(help="A recording to size chunks on; without it, simulated disks.")] = RECORDING,
+) -> None:
+    """Ingest against a table double: rates, latency, CPU, memory, bytes a sample, dollars a month; some 2.5 minutes."""
+    import uvloop
+
+    from bench.chart import draw
+    from bench.ingest import BenchFailed, Options, measure
+    from bench.machine import machine
+    from bench.report import print_figures
+    from local.errors import CannotRun
+
+    options = Options(steady_s=seconds_steady, burst_s=seconds_burst, data_dir=data)
+    try:
+        result = uvloop.run(measure(options))
+    except (BenchFailed, CannotRun) as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from error
+    figures = {"bench": "ingest", **result.figures, "machine": machine()}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "ingest.json").write_text(json.dumps(figures, indent=2) + "\n")
+    draw(result, out / "ingest.png")
+    print_figures(figures, as_json=as_json)
+    raise typer.Exit(1 if result.has_losses else 0)
+
+
+@app.command()
+def peers(
+    as_json: Json = False,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="At most, for each receiver and size.")] = 60,
+) -> None:
+    """The same samples by remote-write to Prometheus and to ingest: values for each second of CPU."""
+    import uvloop
+
+    from bench.machine import machine
+    from bench.peers import measure
+    from bench.report import print_figures
+    from local.errors import CannotRun
+
+    try:
+        figures = {"bench": "peers", **uvloop.run(measure(seconds)), "machine": machine()}
+    except CannotRun as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from error
+    print_figures(figures, as_json=as_json)
 
 
 if __name__ == "__main__":

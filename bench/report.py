@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from iops.baseline import quantile
@@ -40,3 +40,20 @@ def print_report(result: Result, machine: Mapping[str, str | int | None], *, as_
         print(f"{name:12} {row['count']:6} " + " ".join(f"{cell:>7}" for cell in cells))
     print(f"{result.lost} of {result.faults} faults lost, {result.unexpected} unexpected mails")
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
+
+
+def print_figures(figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """Named figures on standard output, each a line."""
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for name, value in _flat(figures):
+        print(f"{name:45} {value:,}" if isinstance(value, int) else f"{name:45} {value}")
+
+
+def _flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

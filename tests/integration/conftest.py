@@ -9,7 +9,7 @@ import pytest_asyncio
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from local import resources
-from tests.integration.stand_ins import Cloud, running_cloud, running_dynamodb_local
+from tests.integration.stand_ins import Cloud, running_cloud, running_dynamodb_local, running_table_double
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,10 +50,18 @@ def dynamodb_local() -> Iterator[str]:
         yield endpoint_url
 
 
+@pytest.fixture(scope="session")
+def table_double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_table_double(tmp_path_factory.mktemp("double")) as endpoint_url:
+        yield endpoint_url
+
+
 @pytest.fixture(scope="module", params=["dynamodb-local", "ministack"])
 def table_url(request: pytest.FixtureRequest) -> str:
     if request.param == "ministack":
         url: str = request.getfixturevalue("cloud_server").endpoint_url
+    elif request.param == "double":  # for modules that ask for it: it knows what ingest asks, and no more
+        url = request.getfixturevalue("table_double")
     else:
         url = request.getfixturevalue("dynamodb_local")
     return url

@@ -17,6 +17,7 @@ import boto3  # type: ignore[import-untyped]
 import httpx
 import pytest
 
+from bench.processes import free_port, table_double, url_of
 from iops import contract
 from local import ministack, resources
 from local.errors import InstallFailed
@@ -137,6 +138,15 @@ def running_dynamodb_local() -> Iterator[str]:
         if reason:
             pytest.skip(f"DynamoDB Local is not here, because Docker cannot start {DYNAMODB_IMAGE}: {reason}")
         yield f"http://{container.get_container_host_ip()}:{container.get_exposed_port(DYNAMODB_PORT)}"
+
+
+@contextmanager
+def running_table_double(log_dir: Path, *options: str) -> Iterator[str]:
+    """The double that the bench measures against, held to the contract of the real ones."""
+    with Supervisor(log_dir) as supervisor:
+        port = free_port()
+        supervisor.start(table_double(port, *options))
+        yield url_of(port)
 
 
 @dataclass(slots=True)

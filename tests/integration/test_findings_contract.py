@@ -11,8 +11,8 @@ from iops.errors import Conflict, TableUnavailable
 from iops.insight import PredictionType
 from iops.items import Item, Stream
 from iops.table import Table
-from iops.telemetry import Batch
-from tests.integration.examples import AT, a_batch, a_finding, an_alert, an_insight
+from iops.telemetry import Batch, window_from_samples
+from tests.integration.examples import AT, a_batch, a_finding, an_alert, an_insight, some_samples
 
 DISK = "web-1:nvme0n1"
 AT_MS = to_epoch_ms(AT)
@@ -48,12 +48,6 @@ async def test_being_seen_keeps_what_the_scorer_wrote_and_tells_the_old_group(ta
     assert (stream.peer_group, stream.provisioned_iops, dict(stream.labels)) == ("rack-2", None, {})
     assert (stream.risk_score, stream.prediction_type, stream.version) == (90, PredictionType.STALL, 1)
     assert stream.insight_id == insight.insight_id
-
-
-async def test_a_stream_seen_for_the_first_time_had_no_group(table: Table) -> None:
-    assert await see(table, a_batch(DISK)) == {}
-    stream = await stream_of(table)
-    assert (stream.first_seen_at, stream.is_warming_up, stream.risk_score) == (AT, True, None)
 
 
 async def test_a_score_is_not_written_for_a_stream_that_is_not_there(table: Table) -> None:
@@ -171,3 +165,21 @@ async def test_an_insight_comes_back_from_its_row_and_from_the_outbox(table: Tab
     rows = [await table.get(items.key_of(key, kind)) for kind in ("insight", "outbox")]
 
     assert [items.item_to_insight(row) for row in rows if row] == [insight, insight]
+
+
+async def test_only_insights_and_alerts_are_listed_by_stream(table: Table, dynamodb: Any) -> None:
+    await see(table, a_batch(DISK))
+    await table.put(items.member_item("web-1", DISK))
+    await table.put_all(items.chunk_items(DISK, window_from_samples(some_samples(30))), deadline_s=5)
+    insight = an_insight(DISK)
+    await table.put_all([items.insight_item(insight), items.outbox_item(insight)], deadline_s=5)
+    await table.transact([{"Put": items.alert_put(an_alert(DISK))}])
+    await table.transact([{"Put": items.alert_put(an_alert("web-2:sda"))}])
+
+    by_stream = await scan(dynamodb, "StreamIndex")
+    by_type = await scan(dynamodb, "EntityTypeIndex")
+    alerts = await table.query(items.alerts_of_stream_query(DISK))
+
+    assert [kind for _, kind in by_stream] == ["alert", "alert", "insight"]
+    assert sorted(kind for _, kind in by_type) == ["alert", "alert", "insight", "outbox", "stream"]
+    assert [items.item_to_alert(row).stream_id for row in alerts] == [DISK]

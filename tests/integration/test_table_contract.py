@@ -1,4 +1,4 @@
-"""The table as DynamoDB Local and ministack understand it: the same requests, the same answers."""
+"""The table as DynamoDB Local, ministack and the bench's double understand it: the same requests, the same answers."""
 
 import asyncio
 import random
@@ -14,13 +14,16 @@ from iops.items import Item
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from iops.telemetry import Batch, Sample, merge_windows, window_from_samples
-from tests.integration.examples import AT, a_batch, a_sample, an_alert, an_insight, some_samples
+from tests.integration.examples import AT, a_batch, a_sample, some_samples
 from tests.integration.stand_ins import wire_to
 
 DISK = "web-1:nvme0n1"
 AT_MS = to_epoch_ms(AT)
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # a client takes 0.2 s to make: one for all tests
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # a client takes 0.2 s to make: one for all tests
+    pytest.mark.parametrize("table_url", ["dynamodb-local", "ministack", "double"], indirect=True, scope="module"),
+]
 
 
 async def store(table: Table, samples: tuple[Sample, ...], *, stream_id: str = DISK) -> None:
@@ -177,24 +180,6 @@ async def test_a_chunk_says_when_it_may_go(table: Table) -> None:
     assert rows[0]["ttl"] == {"N": str(AT_MS // 1000 + 29 + 8 * 24 * 3600)}
 
 
-async def test_only_insights_and_alerts_are_listed_by_stream(table: Table, dynamodb: Any) -> None:
-    await see(table, a_batch(DISK))
-    await table.put(items.member_item("web-1", DISK))
-    await store(table, some_samples(30))
-    insight = an_insight(DISK)
-    await table.put_all([items.insight_item(insight), items.outbox_item(insight)], deadline_s=5)
-    await table.transact([{"Put": items.alert_put(an_alert(DISK))}])
-    await table.transact([{"Put": items.alert_put(an_alert("web-2:sda"))}])
-
-    by_stream = await scan(dynamodb, "StreamIndex")
-    by_type = await scan(dynamodb, "EntityTypeIndex")
-    alerts = await table.query(items.alerts_of_stream_query(DISK))
-
-    assert [kind for _, kind in by_stream] == ["alert", "alert", "insight"]
-    assert sorted(kind for _, kind in by_type) == ["alert", "alert", "insight", "outbox", "stream"]
-    assert [items.item_to_alert(row).stream_id for row in alerts] == [DISK]
-
-
 async def test_the_members_of_a_group_are_its_streams_only(table: Table) -> None:
     for group, stream_id in (("web-1", "web-1:sda"), ("web-1", "web-1:sdb"), ("web-10", "web-10:sda")):
         await table.put(items.member_item(group, stream_id))
@@ -202,6 +187,27 @@ async def test_the_members_of_a_group_are_its_streams_only(table: Table) -> None
     rows = await table.query(items.members_query("web-1"))
 
     assert [items.item_to_member(row) for row in rows] == ["web-1:sda", "web-1:sdb"]
+
+
+async def test_a_stream_seen_for_the_first_time_was_nothing_before(table: Table) -> None:
+    assert await see(table, a_batch(DISK)) == {}
+    row = await table.get(items.key_of(DISK, "stream"))
+    assert row is not None
+    stream = items.item_to_stream(row)
+    assert (stream.first_seen_at, stream.is_warming_up, stream.risk_score) == (AT, True, None)
+
+
+async def test_a_stream_seen_again_keeps_its_first_instant_and_tells_what_it_was(table: Table) -> None:
+    await see(table, a_batch(DISK, peer_group="rack-1", provisioned_iops=3000.0))
+
+    before = await see(table, a_batch(DISK, peer_group="rack-2"), now_ms=AT_MS + 60_000)
+
+    row = await table.get(items.key_of(DISK, "stream"))
+    assert row is not None
+    stream = items.item_to_stream(row)
+    assert (before["peer_group"], before["provisioned_iops"]) == ({"S": "rack-1"}, {"N": "3000"})
+    assert (stream.first_seen_at, stream.peer_group, stream.provisioned_iops) == (AT, "rack-2", None)
+    assert row["timestamp"] == {"N": str(AT_MS + 60_000)}
 
 
 async def test_deleting_what_is_not_there_is_no_error(table: Table) -> None:
