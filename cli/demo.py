@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -99,13 +99,14 @@ class Demo:
     async def _new_streams(self, server: Server) -> tuple[Stream, ...]:
         """Of hosts that the server has not seen, because what an earlier demonstration broke may still be firing."""
         hosts = math.ceil(self._options.streams / DISKS_PER_HOST)
+        fleet = Fleet(seed=self._options.seed, hosts=hosts, disks_per_host=DISKS_PER_HOST)
         for number in range(1, FLEETS + 1):
-            name = "demo" if number == 1 else f"demo{number}"
-            fleet = Fleet(seed=self._options.seed, hosts=hosts, disks_per_host=DISKS_PER_HOST, name=name)
-            if await server.read(f"/streams/{fleet.streams[0].stream_id}") is None:
+            streams = tuple(_renamed(stream, number) for stream in fleet.streams[: self._options.streams])
+            if await server.read(f"/streams/{streams[0].stream_id}") is None:
                 if number > 1:
-                    self._say(f"The disks of an earlier demo are there; this one's hosts are {name}-01 and on.")
-                return fleet.streams[: self._options.streams]
+                    host = streams[0].peer_group
+                    self._say(f"The disks of an earlier demo are there; this one's hosts are {host} and on.")
+                return streams
         raise Refused(f"the table holds {FLEETS} demos; start with an empty one")
 
     async def _send_past(self, server: Server) -> None:
@@ -166,6 +167,18 @@ class Demo:
             return
         for sighting in self.tally.note_alerts(alerts, self._clock()):
             self._say(sighting.to_line())
+
+
+def _renamed(stream: Stream, number: int) -> Stream:
+    """The same disk in a host of the demonstration's own: a fleet that is made with another name behaves otherwise."""
+    if number == 1:
+        return stream
+    prefix = f"demo{number}-"
+    return replace(
+        stream,
+        stream_id=prefix + stream.stream_id.removeprefix("demo-"),
+        peer_group=prefix + stream.peer_group.removeprefix("demo-"),
+    )
 
 
 def _next_instant(at: datetime) -> datetime:
