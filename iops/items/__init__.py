@@ -33,6 +33,7 @@ from iops.items.rollups import (
 )
 from iops.items.rows import Item, cursor_to_start, key_of, list_query, only_where, start_to_cursor
 from iops.items.streams import (
+    SeenStream,
     Stream,
     item_to_member,
     item_to_stream,
@@ -45,6 +46,7 @@ from iops.items.streams import (
 
 __all__ = [
     "Item",
+    "SeenStream",
     "Stream",
     "alert_put",
     "alerts_of_stream_query",

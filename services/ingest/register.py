@@ -7,8 +7,8 @@ from typing import Final
 
 from iops import items
 from iops.clock import Clock, to_epoch_ms
+from iops.items import SeenStream
 from iops.table import Table
-from services.ingest.arrival import Arrival
 
 REFRESH_S: Final = 3600  # the row's place in the index says that the stream still sends
 CONCURRENCY: Final = 16  # UpdateItem calls under way at once; a fleet that appears at once does not starve the writers
@@ -24,7 +24,7 @@ class Registry:
         self._known: OrderedDict[str, tuple[object, float]] = OrderedDict()
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
-    async def ensure(self, arrivals: Iterable[Arrival]) -> None:
+    async def ensure(self, arrivals: Iterable[SeenStream]) -> None:
         """Writes the rows of streams that are new, changed, or not confirmed for an hour; raises TableUnavailable."""
         unknown = {arrival.stream_id: arrival for arrival in arrivals if not self._is_known(arrival)}
         if not unknown:
@@ -36,14 +36,14 @@ class Registry:
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    def _is_known(self, arrival: Arrival) -> bool:
+    def _is_known(self, arrival: SeenStream) -> bool:
         seen = self._known.get(arrival.stream_id)
         if seen is None or seen[0] != _description(arrival):
             return False
         self._known.move_to_end(arrival.stream_id)
         return self._clock().timestamp() - seen[1] < REFRESH_S
 
-    async def _register(self, arrival: Arrival) -> None:
+    async def _register(self, arrival: SeenStream) -> None:
         async with self._slots:
             now = self._clock()
             request = items.stream_seen_update(arrival, now_ms=to_epoch_ms(now))
@@ -58,5 +58,5 @@ class Registry:
             self._known.popitem(last=False)
 
 
-def _description(arrival: Arrival) -> object:
+def _description(arrival: SeenStream) -> object:
     return arrival.group, tuple(sorted(arrival.labels.items())), arrival.provisioned_iops

@@ -15,7 +15,6 @@ from bench.load import Reply, Tally, UnreadableReply, parse_reply
 from bench.recording import load_windows, rows_to_window, without_percentiles
 from bench.remote_write import SERIES_PER_DISK, Series, write_request
 from bench.remote_write import requests as write_requests
-from iops.clock import to_epoch_ms
 from services.ingest.admit import admit
 from tests.unit.builders import AT, AT_MS, a_window
 
@@ -124,7 +123,7 @@ def test_every_body_is_one_that_ingest_admits_with_instants_that_go_on() -> None
         (batch,) = admit(request.content.partition(b"\r\n\r\n")[2], now=AT)
         assert isinstance(request.tag, Sent)
         assert batch.stream_id == request.tag.stream_id
-        assert [to_epoch_ms(sample.at) for sample in batch.samples] == list(request.tag.instants())
+        assert list(batch.window.at_ms) == list(request.tag.instants())
     first, second = (request.tag for request in made[::6])
     assert isinstance(first, Sent)
     assert isinstance(second, Sent)

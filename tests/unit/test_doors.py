@@ -41,7 +41,9 @@ class Service:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        settings = IngestSettings(store_deadline_s=0.1, store_wait_s=0.5, body_timeout_s=0.2, store_linger_ms=0)
+        settings = IngestSettings(
+            stream_burst=10**6, store_deadline_s=0.1, store_wait_s=0.5, body_timeout_s=0.2, store_linger_ms=0
+        )
         metrics, health = Metrics(), Health()
         table = self.table.table()
         commit = GroupCommit(table, settings, metrics)

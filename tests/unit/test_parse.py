@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
     "write_bytes_s": 1556480, "read_await_ms": 0.41, "write_await_ms": None, "queue_depth": 0.17,
     "utilization_ratio": 0.14, "in_flight": 3, "latency_p95_ms": None, "latency_p99_ms": 2.5, "io_errors": None,
 }  # fmt: skip
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[object] = st.sampled_from(
     [None, True, 0, -0.0, -1, 1, 1.0, 1.2, 1e9, 1e300, 10**400, float("nan"), float("inf"), "1", "", [], {}, [1],
      "2026-11-23T02:39:00", "2026-11-23t02:39:00+05:30", "2026-11-23 02:39:01Z", "2026-11-23T02:39:60Z", 1795401540,
      "0001-01-01T00:00:00Z", "a#b", "a/b", "a" * 201, "\u202e", "Ünïcode", "a\nb", "web-1:sda\n"]
