@@ -1,5 +1,6 @@
 """Small valid things for unit tests: each says only what matters to the test that asks for it."""
 
+import os
 from array import array
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -84,3 +85,8 @@ def nothing_wrong(risk_score: float = 0.0) -> Finding:
 def clock_at(at: datetime = AT) -> Callable[[], datetime]:
     """A clock that stands still."""
     return lambda: at
+
+
+def examples(count: int) -> int:
+    """So many examples where nobody waits; a quarter of them at a desk, where the layer takes less than 10 s."""
+    return count if os.environ.get("CI") else max(10, count // 4)

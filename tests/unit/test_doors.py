@@ -25,7 +25,7 @@ from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
 from services.ingest.store import GroupCommit
-from tests.unit.builders import AT_MS, DISK, clock_at
+from tests.unit.builders import AT_MS, DISK, clock_at, examples
 from tests.unit.door_bodies import HEADERS, counters_at, disk_series, otlp_request, packed, write_request
 from tests.unit.fakes import FakeQueue, FakeTable, aws_error
 
@@ -279,7 +279,7 @@ def mangled(content: bytes, dice: random.Random) -> bytes:
 async def test_bytes_at_random_are_answered_and_never_break_a_door(service: Service) -> None:
     dice = random.Random(20_261_123)
     ends_at = time.monotonic() + 2.5
-    for _ in range(400):
+    for _ in range(examples(400)):
         answers = [
             await service.write(packed(mangled(write_request(disk_series(*SECONDS)), dice))),
             await service.write(mangled(a_write(), dice)),

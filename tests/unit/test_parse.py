@@ -13,7 +13,7 @@ from iops.telemetry import CHANNELS, Batch, Sample, Window
 from services.ingest.admit import admit
 from services.ingest.arrival import arrival_of
 from services.ingest.parse import OPTIONAL, QuickBatch, QuickSample, parse
-from tests.unit.builders import AT
+from tests.unit.builders import AT, examples
 
 ANY_TIME = {"earliest_ms": 0, "latest_ms": 10**13}
 GOOD: dict[str, Any] = {
@@ -64,7 +64,7 @@ def test_what_is_not_certainly_right_is_left_to_the_models(change: dict[str, obj
     assert parse(json.dumps({"stream_id": "web-1:sda", "samples": [GOOD]} | change).encode(), **ANY_TIME) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_whatever_is_changed_it_takes_nothing_that_the_models_refuse(data: st.DataObject) -> None:
     samples = [GOOD | {"at": f"2026-11-23T02:39:0{number}Z"} for number in range(2)]
@@ -83,7 +83,7 @@ def test_whatever_is_changed_it_takes_nothing_that_the_models_refuse(data: st.Da
         assert (quick[0].stream_id, quick[0].group, quick[0].labels) == (model.stream_id, model.group, model.labels)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_of_any_kind_are_refused_with_a_reason(body: bytes) -> None:
     assert parse(body, earliest_ms=0, latest_ms=to_epoch_ms(AT)) is None

@@ -16,7 +16,7 @@ from iops.baseline import minutes_of
 from iops.errors import DamagedRollup
 from iops.rollup import HOUR_MS, Rollup, merge_rollups, roll_up
 from iops.telemetry import CHANNELS, NAN, Channel, Window, empty_window, merge_windows, window_from_samples
-from tests.unit.builders import AT, AT_MS, a_sample, a_window
+from tests.unit.builders import AT, AT_MS, a_sample, a_window, examples
 
 SECOND = timedelta(seconds=1)
 
@@ -130,7 +130,7 @@ def same(one: Rollup, other: Rollup) -> bool:
     return repr(one) == repr(other)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(windows())
 def test_what_is_encoded_comes_back_equal(window: Window) -> None:
     rows = roll_up(window)
@@ -140,7 +140,7 @@ def test_what_is_encoded_comes_back_equal(window: Window) -> None:
     assert rollup.encode(rollup.decode(encoded, key="k")) == encoded
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(windows())
 def test_a_mean_lies_between_the_extremes_and_counts_are_of_what_was_there(window: Window) -> None:
     rows = roll_up(window)
@@ -156,7 +156,7 @@ def test_a_mean_lies_between_the_extremes_and_counts_are_of_what_was_there(windo
                 assert min(measured) - half_a_step <= mean <= maximum <= max(measured) + half_a_step
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(windows(is_realistic=True))
 def test_a_minute_says_of_itself_what_its_samples_say(window: Window) -> None:
     """So that there is one definition of a minute: `iops.baseline.summarize`, of its samples or of its row."""

@@ -13,7 +13,7 @@ from iops.errors import TableUnavailable, Unavailable
 from iops.telemetry import Window, row_to_dict
 from services.ingest.counters import FIELDS
 from services.ingest.track import PENDING_LIMIT, STREAM_PENDING_LIMIT
-from tests.unit.builders import AT_MS, DISK
+from tests.unit.builders import AT_MS, DISK, examples
 from tests.unit.door_bodies import counters_at
 from tests.unit.fakes import FakeTable
 from tests.unit.replica import Replica, read, read_columns, second, seconds
@@ -220,7 +220,7 @@ async def test_requests_over_the_same_streams_do_not_wait_for_one_another_for_ev
         assert seconds(replica.stored(name)) == [(float(end), 1.0) for end in range(1, 20)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["ok", "fails", "restart"])), max_size=25))
 def test_however_requests_come_intervals_touch_and_never_overlap(story: list[tuple[int, str]]) -> None:
     async def run() -> None:
@@ -242,7 +242,7 @@ def test_however_requests_come_intervals_touch_and_never_overlap(story: list[tup
 levels = st.lists(st.integers(0, 5), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(levels, levels, st.sets(st.sampled_from(FIELDS), min_size=8), st.booleans())
 def test_columns_make_the_samples_that_rows_make(
     steps_s: list[int],
