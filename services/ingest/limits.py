@@ -54,10 +54,11 @@ class Limits:
     def _check_caller(self, caller: str, wanted: set[str]) -> None:
         known = self._callers.setdefault(caller, set())
         self._callers.move_to_end(caller)
-        if not wanted <= known:
-            if len(known | wanted) > self._streams_per_caller:
+        new = wanted - known
+        if new:
+            if len(known) + len(new) > self._streams_per_caller:
                 detail = f"one caller may send {self._streams_per_caller} streams, and {caller} would send more"
                 raise RateExceeded(detail, retry_after_s=60)
-            known |= wanted
+            known |= new
         while len(self._callers) > CALLERS_LIMIT:
             self._callers.popitem(last=False)
