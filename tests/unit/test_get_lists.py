@@ -1,0 +1,93 @@
+"""Lists of insights and alerts: by risk, by state, page by page."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from iops import items
+from iops.insight import AlertState
+from tests.unit.builders import AT, an_alert, an_insight
+from tests.unit.fakes import aws_error
+from tests.unit.test_get_insights import Door, door
+
+__all__ = ["door"]  # a fixture
+
+
+async def test_insights_are_listed_newest_first_from_a_risk_on(door: Door) -> None:
+    for number, risk_score in enumerate([95, 20, 60, 79.9, 80]):
+        created_at = AT + timedelta(minutes=number)
+        door.table.add(
+            items.insight_item(an_insight(insight_id=f"{number}", risk_score=risk_score, created_at=created_at))
+        )
+
+    async def ids(**params: Any) -> list[str]:
+        return [insight["insight_id"] for insight in (await door.get("/insights/recent", **params))["items"]]
+
+    assert await ids() == ["4", "3", "2", "1", "0"]
+    assert await ids(min_risk=80) == ["4", "0"]
+    assert await ids(min_risk=79.9) == ["4", "3", "0"]
+    assert (await door.get("/insights/3"))["risk_score"] == 79.9
+
+
+@pytest.mark.parametrize("path", ["/streams", "/insights/recent", "/alerts"])
+@pytest.mark.parametrize(
+    "params", [{"cursor": "x"}, {"cursor": "OTk5 x"}, {"limit": 0}, {"limit": 201}, {"cursor": "x" * 2_001}]
+)
+async def test_a_list_refuses_what_it_cannot_go_on_from(door: Door, path: str, params: dict[str, Any]) -> None:
+    assert (await door.get(path, 400, **params))["code"] in ("invalid_cursor", "invalid_query")
+
+
+@pytest.mark.parametrize("min_risk", ["nan", "inf", "-1", "101"])
+async def test_a_risk_that_is_none_is_a_400(door: Door, min_risk: str) -> None:
+    await door.get("/insights/recent", 400, min_risk=min_risk)
+
+
+async def test_the_smallest_risk_is_a_number_that_dynamodb_knows(door: Door) -> None:
+    asked: list[Any] = []
+    query = door.table.query
+
+    async def noting(**request: Any) -> Any:
+        asked.append(request["ExpressionAttributeValues"].get(":min"))
+        return await query(**request)
+
+    door.table.query = noting  # type: ignore[method-assign]
+    await door.get("/insights/recent", min_risk="1e-300")
+
+    assert all(value is None or float(value["N"]) == 0 or float(value["N"]) >= 1e-130 for value in asked)
+
+
+async def test_alerts_are_listed_by_state(door: Door) -> None:
+    for number, state in enumerate([AlertState.FIRING, AlertState.RESOLVED, AlertState.FIRING]):
+        alert = an_alert(alert_id=f"{number}", state=state, updated_at=AT + timedelta(minutes=number))
+        door.table.add(items.alert_put(alert)["Item"])
+
+    firing = await door.get("/alerts", state="firing")
+    assert [alert["alert_id"] for alert in firing["items"]] == ["2", "0"]
+    assert len((await door.get("/alerts"))["items"]) == 3
+    assert (await door.get("/alerts/1"))["state"] == "resolved"
+    await door.get("/alerts", 400, state="sleeping")
+
+
+async def test_a_list_goes_on_page_by_page(door: Door) -> None:
+    for number in range(7):
+        door.table.add(
+            items.insight_item(an_insight(insight_id=f"{number}", created_at=AT + timedelta(minutes=number)))
+        )
+
+    listed: list[str] = []
+    params: dict[str, Any] = {"limit": 3}
+    while True:
+        page = await door.get("/insights/recent", **params)
+        listed += [insight["insight_id"] for insight in page["items"]]
+        if page["cursor"] is None:
+            break
+        params["cursor"] = page["cursor"]
+
+    assert listed == ["6", "5", "4", "3", "2", "1", "0"]
+
+
+async def test_the_table_away_is_a_503(door: Door) -> None:
+    door.table.failures["GetItem"].extend([aws_error("ThrottlingException")] * 4)
+
+    assert (await door.get("/alerts/1", 503))["code"] == "table_unavailable"
