@@ -108,8 +108,8 @@ def create_service(
     for router in (*routers, _operations(metrics, health)):
         app.include_router(router)
     answer_errors(app)
-    for path, endpoint in quick.items():
-        app.add_middleware(QuickDoor, path=path, endpoint=endpoint)
+    if quick:
+        app.add_middleware(QuickDoor, endpoints=quick)
     app.add_middleware(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled})
     return app
 
@@ -206,24 +206,24 @@ class RequestLine:
 
 
 class QuickDoor:
-    """Answers POST on one path without FastAPI's routing and injection, which cost more than storing a sample does.
+    """Answers POST on a few paths without FastAPI's routing and injection, which cost more than storing a sample does.
 
-    The route stays declared with its router, which documents it and answers the other methods.
+    The routes stay declared with their routers, which document them and answer the other methods.
     """
 
-    def __init__(self, app: ASGIApp, *, path: str, endpoint: Endpoint) -> None:
+    def __init__(self, app: ASGIApp, *, endpoints: Mapping[str, Endpoint]) -> None:
         self._app = app
-        self._path = path
-        self._endpoint = endpoint
-        self._route = Route(path, endpoint)  # what the request's line calls it
+        # With each endpoint the route that the request's line names it by.
+        self._endpoints = {path: (endpoint, Route(path, endpoint)) for path, endpoint in endpoints.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self._path or scope["method"] != "POST":
+        known = self._endpoints.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if known is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = self._route
+        endpoint, scope["route"] = known
         try:
-            response = await self._endpoint(Request(scope, receive))
+            response = await endpoint(Request(scope, receive))
         except IopsError as error:
             response = problem_response(error)
         await response(scope, receive, send)

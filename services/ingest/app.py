@@ -1,7 +1,8 @@
 """The ingest service: telemetry in, 202 when the table has it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -10,13 +11,19 @@ from iops.bus import open_scoring_queue
 from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
-from iops.web import Health, create_service, running
+from iops.web import Endpoint, Health, create_service, running
 from services.ingest import doors, routes
 from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.register import Registry
 from services.ingest.settings import IngestSettings
 from services.ingest.store import GroupCommit
+
+QUICK: Final[Mapping[str, Endpoint]] = {
+    "/metrics": routes.post_metrics,
+    "/v1/metrics": doors.post_otlp,
+    "/api/v1/write": doors.post_remote_write,
+}
 
 
 def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -52,8 +59,8 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
         lifespan=lifespan,
         metrics=metrics,
         health=health,
-        sampled=dict.fromkeys(("/metrics", "/v1/metrics", "/api/v1/write"), configured.log_ratio),
-        quick={"/metrics": routes.post_metrics},
+        sampled=dict.fromkeys(QUICK, configured.log_ratio),
+        quick=QUICK,
     )
     service.schemas = routes.METRICS_SCHEMA["$defs"]
     return service

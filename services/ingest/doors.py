@@ -5,9 +5,9 @@ whatever may succeed later is answered with 503.
 """
 
 from collections.abc import Awaitable, Iterable
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from iops.errors import IopsError, RateExceeded, SlowBody, Unavailable, UnknownEncoding
 from iops.observability import Metrics
@@ -72,11 +72,6 @@ class Doors:
         return name
 
 
-async def _doors(request: Request) -> Doors:
-    doors: Doors = request.app.state.doors
-    return doors
-
-
 def _openapi_body(description: str, content_types: Iterable[str]) -> dict[str, object]:
     schema = {"schema": {"type": "string", "format": "binary"}}
     return {
@@ -92,11 +87,12 @@ def _openapi_body(description: str, content_types: Iterable[str]) -> dict[str, o
         (PROTOBUF, JSON),
     ),
 )
-async def post_otlp(request: Request, doors: Annotated[Doors, Depends(_doors)]) -> Response:
+async def post_otlp(request: Request) -> Response:
     """OTLP/HTTP: system.disk.* of the hostmetrics receiver becomes samples; other metrics are counted and dropped.
 
     200 only after the table has the samples. A partial success says how many data points of disks could not be used.
     """
+    doors: Doors = request.app.state.doors
     content_type = _content_type(request)
     reply_type = JSON if content_type == JSON else PROTOBUF
     try:
@@ -122,11 +118,12 @@ async def post_otlp(request: Request, doors: Annotated[Doors, Depends(_doors)]) 
         "A WriteRequest of remote-write 1.0, in a snappy block. 1 MiB packed, 8 MiB unpacked.", (PROTOBUF,)
     ),
 )
-async def post_remote_write(request: Request, doors: Annotated[Doors, Depends(_doors)]) -> Response:
+async def post_remote_write(request: Request) -> Response:
     """Prometheus remote-write 1.0: node_disk_* of node_exporter becomes samples; the rest is counted and dropped.
 
     204 only after the table has the samples.
     """
+    doors: Doors = request.app.state.doors
     _check_remote_write(request)
     packed = await _read(read_packed(request, timeout_s=doors.ingest.settings.body_timeout_s))
     readings = doors.readings()

@@ -57,7 +57,10 @@ class Service:
             async with running(health, commit=commit.run(), notifier=notifier.run()):
                 yield
 
-        app = create_service("ingest", routers=[doors.router], lifespan=lifespan, metrics=metrics, health=health)
+        quick = {"/v1/metrics": doors.post_otlp, "/api/v1/write": doors.post_remote_write}
+        app = create_service(
+            "ingest", routers=[doors.router], lifespan=lifespan, metrics=metrics, health=health, quick=quick
+        )
         async with (
             LifespanManager(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as self.client,

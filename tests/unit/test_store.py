@@ -206,7 +206,7 @@ async def test_a_request_that_gave_up_is_not_written_for() -> None:
         second = await outcome_of(commit, [arrived(2)])
 
         assert isinstance(second, TableUnavailable)
-        assert now_s() - before_s == pytest.approx(8)
+        assert 8 <= now_s() - before_s <= 8.3
         assert isinstance(await first, TableUnavailable)
         fake.released.set()
         await asyncio.sleep(1)
