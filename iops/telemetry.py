@@ -41,7 +41,6 @@ CHANNELS: Final = (
     Channel("latency_p99_ms", "ms", 3_600_000, 1000),
     Channel("io_errors", "errors", 1e9, 1),
 )
-UNITS: Final = {channel.name: channel.unit for channel in CHANNELS}
 NAN: Final = math.nan
 
 Rate = Annotated[float, Field(ge=0, le=1e8)]

@@ -11,6 +11,7 @@ from services.ingest.settings import IngestSettings
 
 CALLERS_LIMIT: Final = 10_000  # remembered, least recently used out
 STREAMS_LIMIT: Final = 100_000
+CALLER_MEMORY_S: Final = 3_600
 
 
 class Limits:
@@ -26,15 +27,15 @@ class Limits:
         self._streams_per_caller = settings.streams_per_caller
         self._monotonic_s = monotonic_s
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # tokens, and when they were counted
-        self._callers: OrderedDict[str, set[str]] = OrderedDict()
+        self._callers: OrderedDict[str, tuple[float, set[str]]] = OrderedDict()  # since when, and which streams
 
     def take(self, caller: str, stream_ids: Iterable[str]) -> None:
         """Lets a request pass, or raises RateExceeded and takes nothing."""
         wanted = set(stream_ids)
         if not wanted:
             return
-        self._check_caller(caller, wanted)
         now_s = self._monotonic_s()
+        self._check_caller(caller, wanted, now_s)
         left = {stream_id: self._tokens(stream_id, now_s) - 1 for stream_id in wanted}
         worst = min(left, key=left.__getitem__)
         if left[worst] < 0:
@@ -51,14 +52,16 @@ class Limits:
         tokens, at_s = self._buckets.get(stream_id, (self._burst, now_s))
         return min(self._burst, tokens + (now_s - at_s) * self._rate)
 
-    def _check_caller(self, caller: str, wanted: set[str]) -> None:
-        known = self._callers.setdefault(caller, set())
-        self._callers.move_to_end(caller)
+    def _check_caller(self, caller: str, wanted: set[str], now_s: float) -> None:
+        since_s, known = self._callers.get(caller, (now_s, set()))
+        if now_s - since_s >= CALLER_MEMORY_S:  # streams that are gone do not count for ever
+            since_s, known = now_s, set()
         new = wanted - known
-        if new:
-            if len(known) + len(new) > self._streams_per_caller:
-                detail = f"one caller may send {self._streams_per_caller} streams, and {caller} would send more"
-                raise RateExceeded(detail, retry_after_s=60)
-            known |= new
+        if len(known) + len(new) > self._streams_per_caller:
+            detail = f"one caller may send {self._streams_per_caller} streams, and {caller} would send more"
+            raise RateExceeded(detail, retry_after_s=60)
+        known |= new
+        self._callers[caller] = (since_s, known)
+        self._callers.move_to_end(caller)
         while len(self._callers) > CALLERS_LIMIT:
             self._callers.popitem(last=False)

@@ -18,5 +18,5 @@ class IngestSettings(ServiceSettings):
     log_ratio: float = Field(default=0.01, ge=0, le=1, description="share of the 202s that get a line in the log")
     stream_rate: float = Field(default=10, gt=0, description="requests a second that may speak of one stream")
     stream_burst: float = Field(default=20, ge=1, description="as many at once")
-    streams_per_caller: int = Field(default=2_000, ge=1, description="streams that one address may send")
+    streams_per_caller: int = Field(default=2_000, ge=1, description="streams that one address may send in an hour")
     counter_streams_limit: int = Field(default=20_000, ge=1, description="streams whose last counters are remembered")

@@ -68,3 +68,14 @@ def test_ten_thousand_new_streams_of_one_caller_are_not_taken(clock: Clock) -> N
     assert outcomes.count(None) == 2_000
     assert refused(limits, "s1") is None, "what it sent before it may go on sending"
     assert refused(limits, "s9999", caller="10.0.0.2") is None
+
+
+def test_streams_that_are_gone_do_not_count_for_ever(clock: Clock) -> None:
+    limits = Limits(IngestSettings(streams_per_caller=2), clock)
+    for stream_id in ("a", "b"):
+        assert refused(limits, stream_id) is None
+    assert refused(limits, "c") is not None
+
+    clock.now_s += 3_600
+
+    assert refused(limits, "c") is None
