@@ -44,8 +44,9 @@ class Door:
 @asynccontextmanager
 async def open_door(cloud: Cloud, **settings: float) -> AsyncIterator[Door]:
     async with wire_to(cloud.endpoint_url) as wire:
-        quick: dict[str, Any] = {"body_timeout_s": 0.5, "store_deadline_s": 0.3, "store_wait_s": 1.0, **settings}
-        app = create_app(IngestSettings(aws_endpoint_url=wire.url, aws_timeout_s=0.5, **quick))
+        quick: dict[str, Any] = {"body_timeout_s": 0.5, "store_deadline_s": 0.3, "store_wait_s": 1.0}
+        chosen = {"aws_timeout_s": 0.5, **quick, **settings}
+        app = create_app(IngestSettings(aws_endpoint_url=wire.url, **chosen))
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
