@@ -10,15 +10,19 @@ import threading
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from operator import sub
 from typing import Any, Final
 
 import msgpack
+import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from iops.telemetry import CHANNELS, NAN, Window
 
 Deltas = Sequence[int | None]
+Matrix = NDArray[np.float64]  # a row for each of CHANNELS, a column for each sample; NaN where null
+
+RESOLUTION: Final = np.array([[channel.steps_per_unit] for channel in CHANNELS], dtype=np.float64)
 
 # What reading damaged bytes raises.
 DAMAGE: Final = (ValueError, TypeError, OverflowError, zstandard.ZstdError)
@@ -46,8 +50,28 @@ def unpack(data: bytes, *, version: int, limit_bytes: int) -> list[Any]:
 
 def window_to_deltas(window: Window, *, steps_per_unit: int | None = None) -> list[Deltas | None]:
     """The columns of a window in the order of `CHANNELS`; the resolution is the channel's where none is given."""
+    if len(window) == 1:  # a third of the matrix's time
+        return [_single(window[channel.name][0], steps_per_unit or channel.steps_per_unit) for channel in CHANNELS]
+    return matrix_to_deltas(scale(window, steps_per_unit=steps_per_unit))
+
+
+def scale(window: Window, *, steps_per_unit: int | None = None) -> Matrix:
+    """The columns in whole steps of the resolution, each exact: the largest is 10^12, a float has 2^53."""
+    values = np.frombuffer(b"".join([window.columns[channel.name] for channel in CHANNELS]))
+    return np.rint(values.reshape(len(CHANNELS), -1) * (steps_per_unit or RESOLUTION))
+
+
+def matrix_to_deltas(scaled: Matrix) -> list[Deltas | None]:
+    """What each whole number has over the one before it, nil where null; nil for a row of nothing else."""
+    deltas = scaled.copy()
+    deltas[:, 1:] -= scaled[:, :-1]
+    is_whole = np.isfinite(deltas.sum(axis=1)).tolist()
+    if all(is_whole):
+        return list(deltas.astype(np.int64).tolist())
+    numbers = np.where(np.isfinite(deltas), deltas, 0).astype(np.int64).tolist()
     return [
-        column_to_deltas(window.columns[channel.name], steps_per_unit or channel.steps_per_unit) for channel in CHANNELS
+        row if whole else _with_nulls(scaled[index])
+        for index, (row, whole) in enumerate(zip(numbers, is_whole, strict=True))
     ]
 
 
@@ -79,18 +103,6 @@ def deltas_to_instants(deltas: Any, *, limit: int) -> array[int]:
     return array("q", accumulate(deltas))
 
 
-def column_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
-    """One value or more, rounded to the resolution given, NaN as nil."""
-    first = column[0]
-    if column.count(first) == len(column):  # a constant, as intervals are; never NaN, which equals nothing
-        return [round(first * steps_per_unit)] + [0] * (len(column) - 1)
-    total = sum(column)
-    if total == total:
-        scaled = [round(value * steps_per_unit) for value in column]
-        return [scaled[0], *map(sub, scaled[1:], scaled)]
-    return _column_with_nulls_to_deltas(column, steps_per_unit)
-
-
 def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[float]:
     """`count` values, NaN where nil; raises one of DAMAGE."""
     if deltas is None:
@@ -98,7 +110,10 @@ def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[f
     if len(deltas) != count:
         raise ValueError(f"{len(deltas)} of {count} values")
     if None not in deltas:
-        return array("d", [scaled / steps_per_unit for scaled in accumulate(deltas)])
+        steps = list(accumulate(deltas))
+        if type(steps[-1]) is float:
+            raise TypeError("steps that are not whole")
+        return array("d", [scaled / steps_per_unit for scaled in steps])
     column = array("d")
     scaled = 0
     for delta in deltas:
@@ -107,20 +122,24 @@ def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[f
         else:
             scaled += delta
             column.append(scaled / steps_per_unit)
+    if type(scaled) is float:
+        raise TypeError("steps that are not whole")
     return column
 
 
-def _column_with_nulls_to_deltas(column: array[float], steps_per_unit: int) -> Deltas | None:
-    deltas: list[int | None] = []
-    before = 0
-    for value in column:
-        if value != value:
-            deltas.append(None)
-            continue
-        scaled = round(value * steps_per_unit)
-        deltas.append(scaled - before)
-        before = scaled
-    return None if deltas.count(None) == len(deltas) else deltas
+def _single(value: float, steps_per_unit: int) -> Deltas | None:
+    return None if value != value else [round(value * steps_per_unit)]
+
+
+def _with_nulls(scaled: NDArray[np.float64]) -> Deltas | None:
+    measured = np.flatnonzero(scaled == scaled)
+    if not len(measured):
+        return None
+    deltas: list[int | None] = [None] * len(scaled)
+    numbers = np.diff(scaled[measured], prepend=0).astype(np.int64).tolist()
+    for index, number in zip(measured.tolist(), numbers, strict=True):
+        deltas[index] = number
+    return deltas
 
 
 # A compressor costs 40 us to make and may be used by one thread at a time; scoring decodes in threads too.

@@ -15,11 +15,15 @@ from iops.errors import DamagedChunk
 from iops.telemetry import CHANNELS, NAN, Channel, Window, row_to_dict
 from tests.unit.builders import AT_MS, a_window
 
-# Two samples as version 1 wrote them. Chunks live 7 days, so whatever comes next must read them.
-GOLDEN = bytes.fromhex(
+# Two samples as each version wrote them. Chunks live 8 days, so whatever comes next must read them.
+PLAIN = bytes.fromhex(
     "0128b52ffd245ad10200930192cf000001a20621ad00cd03e89d92cd03e80192cd5208d1adf892cd251c0092ce00348000d2"
     "ffcb800092ce0017c0000092cd019ac092cd03980092ccaacd0d0292cd0578cd219892000292cd05dcc092cd2fdac09202c0"
     "2c9fda9a"
+)
+GOLDEN = bytes.fromhex(
+    "0228b52ffd2456b10200930292cf000001a20621ad00cd03e89d92cd03e80192cd5208d1adf892cd251c0092ce0034800000"
+    "92ce0017c0000092cd019ac092cd03980092ccaacd0d0292cd0578cd219892000292cd05dcc092cd2fdac09202c0e27cc4d1"
 )
 GOLDEN_ROWS = [
     {
@@ -105,14 +109,27 @@ def test_the_same_samples_have_the_same_digest_and_others_another() -> None:
     assert len(digest) == 8
 
 
-def test_a_chunk_that_an_earlier_program_wrote_can_still_be_read() -> None:
-    window = chunk.decode(GOLDEN, key="k")
+@pytest.mark.parametrize("data", [PLAIN, GOLDEN], ids=["version 1", "version 2"])
+def test_a_chunk_that_an_earlier_program_wrote_can_still_be_read(data: bytes) -> None:
+    window = chunk.decode(data, key="k")
 
     assert [row_to_dict(window, index) for index in range(len(window))] == GOLDEN_ROWS
 
 
 def test_a_minute_of_seconds_takes_few_bytes() -> None:
     assert len(chunk.encode(a_window(60))) < 300
+
+
+def test_bytes_that_follow_the_requests_cost_nothing() -> None:
+    """4,096 bytes a request at any rate: every residual is 0."""
+    window = a_window(4)
+    window.columns["read_iops"] = array("d", [100.0, 250.0, 1.0, 70.0])
+    window.columns["read_bytes_s"] = array("d", [409_600.0, 1_024_000.0, 4_096.0, 286_720.0])
+
+    content = msgpack.unpackb(chunk.columns_of(window))
+
+    assert content[2][3] == [409_600, 0, 0, 0]
+    assert chunk.decode(chunk.encode(window), key="k")["read_bytes_s"] == window["read_bytes_s"]
 
 
 def damaged(data: bytes) -> str | None:
@@ -147,7 +164,7 @@ def test_something_after_the_chunk_is_an_error(extra: bytes) -> None:
     assert damaged(GOLDEN + extra)
 
 
-def packed(content: object, *, version: int = 1, **options: Any) -> bytes:
+def packed(content: object, *, version: int = chunk.VERSION, **options: Any) -> bytes:
     compressor = zstandard.ZstdCompressor(**{"write_checksum": True} | options)
     return bytes([version]) + compressor.compress(msgpack.packb(content))
 
@@ -171,7 +188,10 @@ def set_part(*path: int, to: object) -> Callable[[list[Any]], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        set_part(0, to=2),
+        set_part(0, to=1),
+        set_part(2, 3, 0, to="x"),
+        set_part(2, 3, 1, to=0.5),
+        set_part(2, 7, 2, to=float("inf")),
         set_part(1, to=[]),
         set_part(1, to=None),
         set_part(1, to=[AT_MS] + [1] * 1_000),
@@ -200,8 +220,10 @@ def test_a_sound_frame_with_content_that_encode_never_writes_is_damaged(change: 
     "data",
     [
         b"",
-        b"\x01",
-        b"\x02" + GOLDEN[1:],
+        b"\x02",
+        b"\x01" + GOLDEN[1:],
+        b"\x02" + PLAIN[1:],
+        b"\x03" + GOLDEN[1:],
         packed(content_of(lambda _: None), version=0),
         packed(content_of(lambda _: None), write_checksum=False),
         packed(b"\0" * 2_000_000),
@@ -230,4 +252,4 @@ def test_a_frame_that_hides_its_size_cannot_take_memory() -> None:
     frame = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compress(b"\0" * 64_000_000)
 
     with pytest.raises(DamagedChunk, match="the-key"):
-        chunk.decode(b"\x01" + frame, key="the-key")
+        chunk.decode(b"\x02" + frame, key="the-key")
