@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgpack
 import numpy as np
-from numpy.typing import NDArray
 
 from iops import columns, contract
 from iops.errors import DamagedChunk
@@ -28,8 +27,9 @@ PLAIN_VERSION: Final = 1  # the same without foretold bytes
 UNPACKED_LIMIT_BYTES: Final = 1024 * 1024  # 1,000 samples of 14 columns at msgpack's 9 bytes are 126 KB
 
 NAMES: Final = [channel.name for channel in CHANNELS]
-FORETOLD: Final = tuple((NAMES.index(f"{way}_iops"), NAMES.index(f"{way}_bytes_s")) for way in ("read", "write"))
-BYTES_LIMIT: Final = CHANNELS[FORETOLD[0][1]].maximum
+RATES: Final = slice(NAMES.index("read_iops"), NAMES.index("write_iops") + 1)
+SIZES: Final = slice(NAMES.index("read_bytes_s"), NAMES.index("write_bytes_s") + 1)
+BYTES_LIMIT: Final = CHANNELS[SIZES.start].maximum
 
 
 def encode(window: Window) -> bytes:
@@ -70,32 +70,25 @@ def _decode(data: bytes) -> Window:
     _, instants, packed = columns.unpack(data, version=version, limit_bytes=UNPACKED_LIMIT_BYTES)
     at_ms = columns.deltas_to_instants(instants, limit=contract.BATCH_SAMPLES_LIMIT)
     window = columns.deltas_to_window(at_ms, packed)
-    if version != PLAIN_VERSION:
-        for rate, size in FORETOLD:
-            if _is_whole(packed[rate]) and _is_whole(packed[size]):
-                window.columns[NAMES[size]] = _add_foretold(list(accumulate(packed[rate])), packed[size])
+    if version != PLAIN_VERSION and all(column and None not in column for column in packed[RATES.start : SIZES.stop]):
+        for name, rates, left in zip(NAMES[SIZES], packed[RATES], packed[SIZES], strict=True):
+            window.columns[name] = _add_foretold(list(accumulate(rates)), left)
     return window
 
 
 def _deltas_of(scaled: columns.Matrix) -> list[columns.Deltas | None]:
-    deltas = columns.matrix_to_deltas(scaled)
-    for rate, size in FORETOLD:
-        if _is_whole(deltas[rate]) and _is_whole(deltas[size]):
-            deltas[size] = _less_foretold(scaled[rate], scaled[size])
-    return deltas
+    made = columns.differences(scaled)
+    if np.isfinite(scaled[RATES.start : SIZES.stop].sum()):  # none of the four has a null
+        made[SIZES, 1:] = scaled[SIZES, 1:] - _foretold(scaled[RATES], scaled[SIZES, :-1])
+    return columns.differences_to_deltas(made, scaled)
 
 
-def _is_whole(deltas: columns.Deltas | None) -> bool:
-    return deltas is not None and None not in deltas
-
-
-def _less_foretold(rates: NDArray[np.float64], sizes: NDArray[np.float64]) -> list[int]:
-    """The first size, then what each has over the request size before it times its rate."""
-    before = sizes[:-1]
-    foretold = np.where(rates[:-1] > 0, before * rates[1:] / np.maximum(rates[:-1], 1), before)
-    left = sizes.copy()
-    left[1:] -= np.minimum(np.rint(foretold), BYTES_LIMIT)
-    return list(left.astype(np.int64).tolist())
+def _foretold(rates: columns.Matrix, before: columns.Matrix) -> columns.Matrix:
+    """Of each sample but the first: the size that a request had before it, times its rate."""
+    foretold = before * rates[:, 1:]
+    np.divide(foretold, rates[:, :-1], out=foretold, where=rates[:, :-1] > 0)
+    np.copyto(foretold, before, where=rates[:, :-1] <= 0)
+    return np.minimum(np.rint(foretold), BYTES_LIMIT)
 
 
 def _add_foretold(rates: Sequence[int], left: Sequence[Any]) -> array[float]:

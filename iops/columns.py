@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from operator import sub
 from typing import Any, Final
 
 import msgpack
@@ -63,16 +64,21 @@ def scale(window: Window, *, steps_per_unit: int | None = None) -> Matrix:
 
 def matrix_to_deltas(scaled: Matrix) -> list[Deltas | None]:
     """What each whole number has over the one before it, nil where null; nil for a row of nothing else."""
-    deltas = scaled.copy()
-    deltas[:, 1:] -= scaled[:, :-1]
-    is_whole = np.isfinite(deltas.sum(axis=1)).tolist()
-    if all(is_whole):
-        return list(deltas.astype(np.int64).tolist())
-    numbers = np.where(np.isfinite(deltas), deltas, 0).astype(np.int64).tolist()
-    return [
-        row if whole else _with_nulls(scaled[index])
-        for index, (row, whole) in enumerate(zip(numbers, is_whole, strict=True))
-    ]
+    return differences_to_deltas(differences(scaled), scaled)
+
+
+def differences(scaled: Matrix) -> Matrix:
+    """The first value of each row, then what each has over the one before it."""
+    made = scaled.copy()
+    made[:, 1:] -= scaled[:, :-1]
+    return made
+
+
+def differences_to_deltas(made: Matrix, scaled: Matrix) -> list[Deltas | None]:
+    """A matrix as lists; the rows with a null are made anew of what was `scaled`."""
+    is_whole = np.isfinite(made.sum(axis=1))
+    whole = iter(made[is_whole].astype(np.int64).tolist())
+    return [next(whole) if is_row else _with_nulls(scaled[row]) for row, is_row in enumerate(is_whole.tolist())]
 
 
 def deltas_to_window(at_ms: array[int], packed: Any, *, steps_per_unit: int | None = None) -> Window:
@@ -91,7 +97,7 @@ def deltas_to_window(at_ms: array[int], packed: Any, *, steps_per_unit: int | No
 
 def instants_to_deltas(at_ms: array[int]) -> list[int]:
     """The first instant, then how much later each next one is."""
-    return [at_ms[0], *(after - before for before, after in pairwise(at_ms))]
+    return [at_ms[0], *map(sub, at_ms[1:], at_ms)]
 
 
 def deltas_to_instants(deltas: Any, *, limit: int) -> array[int]:
@@ -132,11 +138,11 @@ def _single(value: float, steps_per_unit: int) -> Deltas | None:
 
 
 def _with_nulls(scaled: NDArray[np.float64]) -> Deltas | None:
-    measured = np.flatnonzero(scaled == scaled)
+    (measured,) = (scaled == scaled).nonzero()
     if not len(measured):
         return None
     deltas: list[int | None] = [None] * len(scaled)
-    numbers = np.diff(scaled[measured], prepend=0).astype(np.int64).tolist()
+    numbers = differences(scaled[np.newaxis, measured])[0].astype(np.int64).tolist()
     for index, number in zip(measured.tolist(), numbers, strict=True):
         deltas[index] = number
     return deltas

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgpack
+import numpy as np
+from numpy.typing import NDArray
 
 from iops.errors import DamagedChunk
 from iops.telemetry import CHANNELS, NAN, Window
@@ -70,6 +72,8 @@ MAXIMA: Final = {channel.name: channel.maximum for channel in CHANNELS}
 IOPS_LIMIT, BYTES_LIMIT = MAXIMA["read_iops"], MAXIMA["read_bytes_s"]
 QUEUE_LIMIT, IN_FLIGHT_LIMIT = MAXIMA["queue_depth"], MAXIMA["in_flight"]
 AWAIT_LIMIT_MS: Final = MAXIMA["read_await_ms"]
+COUNTED: Final = [1, 2, 3, 4, 7, 9]  # channels with a limit that counters can exceed
+COUNTED_LIMITS: Final = [CHANNELS[index].maximum for index in COUNTED]
 
 
 def sample_between(before: Counters, after: Counters) -> SampleRow | None:
@@ -121,32 +125,37 @@ def sample_between(before: Counters, after: Counters) -> SampleRow | None:
     )
 
 
-def window_after(before: Counters, at_ms: Sequence[int], columns: Sequence[Sequence[float]]) -> Window | None:
-    """The samples of many readings, given as columns in the order of FIELDS, at a third of the time.
+def windows_after(
+    before: Sequence[Counters], at_ms: NDArray[np.int64], columns: NDArray[np.float64]
+) -> list[Window | None]:
+    """The samples of many readings of many streams, at a tenth of the time: by the same formulas, in the same order.
 
-    None where one of the intervals makes no sample: then each has to be looked at by itself.
+    `at_ms` is [stream, reading], `columns` [stream, one of FIELDS, reading]. None for a stream one of whose intervals
+    makes no sample: then each has to be looked at by itself.
     """
-    dt_ms = _differences(before.at_ms, at_ms)
-    if min(dt_ms) <= 0 or max(dt_ms) > GAP_LIMIT_MS:
-        return None
-    grown = [_differences(first, column) for first, column in zip(before[1:9], columns, strict=False)]
-    if min(map(min, grown)) < 0:
-        return None
-    read_ops, write_ops, _, _, read_ms, write_ms, io_ms, weighted_ms = grown
-    made: list[Sequence[float]] = [
-        [dt / 1000 for dt in dt_ms],
-        *([delta * 1000 / dt for delta, dt in zip(column, dt_ms, strict=True)] for column in grown[:4]),
-        [min(AWAIT_LIMIT_MS, ms / ops) if ops else NAN for ms, ops in zip(read_ms, read_ops, strict=True)],
-        [min(AWAIT_LIMIT_MS, ms / ops) if ops else NAN for ms, ops in zip(write_ms, write_ops, strict=True)],
-        [ms / dt for ms, dt in zip(weighted_ms, dt_ms, strict=True)],
-        [min(1.0, ms / dt) for ms, dt in zip(io_ms, dt_ms, strict=True)],
-        columns[8],
+    first = np.array(before)
+    grown = np.concatenate((at_ms[:, np.newaxis], columns[:, :8]), axis=1, dtype=np.float64)
+    grown[:, :, 1:] -= grown[:, :, :-1].copy()
+    grown[:, :, 0] -= first[:, :9]
+    dt_ms, grown = grown[:, :1], grown[:, 1:]
+    made = np.full((len(before), len(CHANNELS), at_ms.shape[1]), NAN)
+    with np.errstate(all="ignore"):  # what divides by 0 is left out below
+        made[:, :1] = dt_ms / 1000
+        made[:, 1:5] = grown[:, :4] * 1000 / dt_ms
+        made[:, 5:7] = np.where(grown[:, :2] > 0, np.minimum(AWAIT_LIMIT_MS, grown[:, 4:6] / grown[:, :2]), NAN)
+        made[:, 7:8] = grown[:, 7:] / dt_ms
+        made[:, 8:9] = np.minimum(1.0, grown[:, 6:7] / dt_ms)
+    made[:, 9] = columns[:, 8]
+    is_sound = (
+        (dt_ms.min(axis=(1, 2)) > 0)
+        & (dt_ms.max(axis=(1, 2)) <= GAP_LIMIT_MS)
+        & (grown.min(axis=(1, 2)) >= 0)
+        & (made[:, COUNTED].max(axis=2) <= COUNTED_LIMITS).all(axis=1)
+    )
+    return [
+        _matrix_to_window(instants, matrix) if is_whole else None
+        for instants, matrix, is_whole in zip(at_ms, made, is_sound.tolist(), strict=True)
     ]
-    if any(max(column) > channel.maximum for column, channel in zip(made[1:5], CHANNELS[1:5], strict=True)):
-        return None
-    if max(made[7]) > QUEUE_LIMIT or max(made[9]) > IN_FLIGHT_LIMIT:
-        return None
-    return _window(at_ms, made)
 
 
 def rows_to_window(at_ms: Sequence[int], rows: Sequence[SampleRow]) -> Window:
@@ -174,9 +183,9 @@ def decode(data: bytes, *, key: str) -> Counters:
     return Counters(at_ms, *map(float, numbers))
 
 
-def _differences(first: float, values: Sequence[float]) -> list[float]:
-    """What each value has over the one before it."""
-    return [after - before for before, after in zip((first, *values), values, strict=False)]
+def _matrix_to_window(at_ms: NDArray[np.int64], matrix: NDArray[np.float64]) -> Window:
+    columns = {channel.name: array("d", row.tobytes()) for channel, row in zip(CHANNELS, matrix, strict=True)}
+    return Window(array("q", at_ms.tobytes()), columns)
 
 
 def _window(at_ms: Sequence[int], made: Sequence[Sequence[float]]) -> Window:

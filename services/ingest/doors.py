@@ -50,8 +50,9 @@ class Doors:
 
     async def take(self, request: Request, door: str, readings: Readings) -> None:
         """Stores the samples that the readings complete; raises Unavailable, and then nothing was taken."""
+        stream_ids = readings.stream_ids()
         try:
-            self.ingest.limits.take(caller_of(request), readings.streams)
+            self.ingest.limits.take(caller_of(request), stream_ids)
         except RateExceeded as error:  # these senders drop what was answered with 429
             raise Unavailable(error.detail, retry_after_s=error.retry_after_s) from error
         async with self._tracker.taking(readings) as arrivals:
@@ -61,7 +62,7 @@ class Doors:
             self._dropped.labels(door, reason).inc(count)
         for name, count in readings.ignored.items():
             self._ignored.labels(door, self._countable(name)).inc(count)
-        note(request, streams=len(readings.stream_ids()), values=readings.values, samples=samples)
+        note(request, streams=len(stream_ids), values=readings.values, samples=samples)
 
     def _countable(self, name: str) -> str:
         name = name[:NAME_LIMIT]

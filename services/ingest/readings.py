@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from iops.clock import to_epoch_ms
 from iops.contract import SAMPLE_AGE_LIMIT_S, SAMPLE_AHEAD_LIMIT_S
@@ -43,17 +45,16 @@ EXPECTED_DROPS: Final = frozenset({Drop.NOT_A_DISK, Drop.STALE})
 Rows = dict[int, Row]  # by instant
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one stream as columns: many instants in order, which all of its series have in common."""
+    """Complete rows of one stream as columns."""
 
-    instants: list[int]
-    columns: list[Sequence[float] | None] = field(default_factory=lambda: [None] * FIELD_COUNT)
+    instants: NDArray[np.int64]
+    columns: NDArray[np.float64]  # one for each of FIELDS
 
     def rows(self) -> Rows:
         """The same, instant by instant."""
-        columns = [[None] * len(self.instants) if column is None else column for column in self.columns]
-        return {at_ms: list(row) for at_ms, row in zip(self.instants, zip(*columns, strict=True), strict=True)}
+        return dict(zip(self.instants.tolist(), self.columns.T.tolist(), strict=True))
 
 
 @dataclass(slots=True)
@@ -89,20 +90,18 @@ class Readings:
                 row = self._new_row(stream_id, at_ms)
             row[index] = value
 
-    def add_column(self, stream_id: str, index: int, instants: list[int], values: Sequence[float]) -> bool:
-        """Many values of FIELDS[index] at once; False, and nothing done, where one by one is the way to take them."""
-        if min(instants) < self.earliest_ms or max(instants) > self.latest_ms:
+    def add_block(self, stream_id: str, instants: NDArray[np.int64], columns: NDArray[np.float64]) -> bool:
+        """Every value of a stream at many instants; False, and nothing done, where one by one is the way to take them.
+
+        `columns` are those of FIELDS, each with a value for each instant.
+        """
+        if stream_id in self.blocks or instants.min() < self.earliest_ms or instants.max() > self.latest_ms:
             return False
-        if min(values) < 0 or not sum(values) < COUNTER_LIMIT:  # a sum with NaN is NaN
+        if not (columns.min() >= 0 and columns.max() < COUNTER_LIMIT):  # with a NaN among them both are NaN
             return False
-        block = self.blocks.get(stream_id)
-        if block is None:
-            block = self.blocks[stream_id] = Block(instants)
-            self._count_rows(len(instants))
-        if block.instants != instants:
-            return False
-        block.columns[index] = values
-        self.values += len(values)
+        self.blocks[stream_id] = Block(instants, columns)
+        self._count_rows(len(instants))
+        self.values += columns.size
         return True
 
     def ignore(self, name: str) -> None:
@@ -118,7 +117,7 @@ class Readings:
     def first_ms(self, stream_id: str) -> int:
         """The earliest instant of a stream."""
         block = self.blocks.get(stream_id)
-        instants: list[int] = [*self.streams.get(stream_id, ()), *(block.instants[:1] if block else ())]
+        instants: list[int] = [*self.streams.get(stream_id, ()), *(block.instants[:1].tolist() if block else ())]
         return min(instants)
 
     def rows_of(self, stream_id: str) -> Rows:

@@ -7,7 +7,6 @@ parsed. Prometheus writes a sample as 18 bytes (9 where the value is 0); other l
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from typing import Final
 
 import cramjam
@@ -17,6 +16,7 @@ from iops.errors import BodyTooLarge, MalformedBody
 from services.ingest.counters import FIELDS
 from services.ingest.device import instance_to_host, is_whole_disk, stream_of
 from services.ingest.readings import Drop, Readings
+from services.ingest.remote_columns import FULL, FULL_BYTES, INSTANT, ZERO, ZERO_BYTES, Columns, Series
 from services.ingest.wire import Walker, read_varint, to_signed
 
 PREFIX: Final = b"node_disk_"
@@ -44,19 +44,11 @@ KNOWN_BYTES: Final = 1024  # longer labels are parsed each time, so that what is
 
 SERIES, LABEL, SAMPLE = 0x0A, 0x0A, 0x12
 NAME, TEXT = 0x0A, 0x12
-VALUE, INSTANT = 0x09, 0x10
-FULL: Final = b"\x12\x10\x09"  # a sample of 16 bytes that begins with its value: 8 bytes, a tag, a varint of 6
-ZERO: Final = b"\x12\x07\x10"  # a sample of 7 bytes, all of them its instant: the value is 0
-FULL_BYTES, ZERO_BYTES = 18, 9
+VALUE: Final = 0x09
 DOUBLE: Final = struct.Struct("<d")
-FULL_TAGS: Final = ((0, b"\x12"), (1, b"\x10"), (2, b"\x09"), (11, b"\x10"))  # where in a sample each must stand
-COLUMN_VALUES: Final = 8  # of a series; from here on a column costs less than as many rows
-FULL_FORMAT: Final = "3xdx6s"
-FULL_SAMPLE: Final = struct.Struct("<" + FULL_FORMAT)
+FULL_SAMPLE: Final = struct.Struct("<3xdx6s")
 NAME_FIRST: Final = b"\x0a\x08__name__\x12"  # from the third byte on, as labels are sorted
 NAME_AT: Final = 2 + len(NAME_FIRST) + 1
-
-Series = tuple[str, int, int]  # stream, place in a row, scale
 
 
 def unpack_snappy(body: bytes) -> bytes:
@@ -96,6 +88,7 @@ class RemoteWrite:
                 tag, value, at = request.walker.read(data, at)
                 if tag == SERIES and isinstance(value, bytes):
                     request.add(value)
+        request.finish()
 
 
 class _Request:
@@ -106,6 +99,7 @@ class _Request:
         self._known = known
         self._readings = readings
         self._instants: dict[bytes, int] = {}  # of one request there are few
+        self._columns = Columns()
         self._values_left = VALUES_LIMIT
 
     def add(self, data: bytes) -> None:
@@ -131,29 +125,33 @@ class _Request:
             if data[at + 11] == INSTANT and (at_ms := self._instants.get(instant)):
                 self._readings.add(stream_id, index, at_ms, value * scale)
                 return
-        instants, values = self._read_alike(data, at) or self._read_each(data, at)
-        self._values_left -= len(values)
+        samples = data[at:]
+        count = self._columns.add(series, samples)
+        if count:
+            self._count_values(count)
+        else:
+            self._add_each(series, samples)
+
+    def finish(self) -> None:
+        """Adds what waited for the request's end."""
+        for series, samples in self._columns.move_to(self._readings):
+            self._add_each(series, samples)
+
+    def _add_each(self, series: Series, samples: bytes) -> None:
+        stream_id, index, scale = series
+        instants, values = self._read_each(samples)
+        self._count_values(len(values))
+        for at_ms, value in zip(instants, values, strict=True):
+            self._readings.add(stream_id, index, at_ms, value * scale)
+
+    def _count_values(self, count: int) -> None:
+        self._values_left -= count
         if self._values_left < 0:
             raise BodyTooLarge(f"the body has more than {VALUES_LIMIT} values; send smaller batches")
-        if scale != 1:
-            values = [value * scale for value in values]
-        if len(values) >= COLUMN_VALUES and self._readings.add_column(stream_id, index, instants, values):
-            return
-        for at_ms, value in zip(instants, values, strict=True):
-            self._readings.add(stream_id, index, at_ms, value)
 
-    def _read_alike(self, data: bytes, at: int) -> tuple[list[int], Sequence[float]] | None:
-        """Samples of 18 bytes, all at once; None where one is of another layout."""
-        count, rest = divmod(len(data) - at, FULL_BYTES)
-        if rest or any(data[at + place :: FULL_BYTES] != tag * count for place, tag in FULL_TAGS):
-            return None
-        numbers = struct.unpack_from("<" + FULL_FORMAT * count, data, at)
-        instants = [self._instants.get(instant) or self._read_instant(instant) for instant in numbers[1::2]]
-        return None if 0 in instants else (instants, numbers[::2])
-
-    def _read_each(self, data: bytes, at: int) -> tuple[list[int], Sequence[float]]:
+    def _read_each(self, data: bytes) -> tuple[list[int], list[float]]:
         """Samples of any layout, one by one."""
-        instants, values = [], []
+        instants, values, at = [], [], 0
         while at < len(data):
             if data.startswith(FULL, at) and at + FULL_BYTES <= len(data) and data[at + 11] == INSTANT:
                 value, instant = FULL_SAMPLE.unpack_from(data, at)

@@ -5,12 +5,15 @@ again, to this process or to the next one, makes no sample twice and loses none.
 """
 
 import asyncio
+import math
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
 import structlog
 
 from iops import items
@@ -20,13 +23,13 @@ from iops.observability import Metrics
 from iops.table import Table
 from iops.telemetry import Window, default_peer_group
 from services.ingest.arrival import Arrival
-from services.ingest.counters import Counters, SampleRow, decode, encode, rows_to_window, sample_between, window_after
+from services.ingest.counters import Counters, SampleRow, decode, encode, rows_to_window, sample_between, windows_after
 from services.ingest.readings import Block, Readings, Rows, joined
 
 log = structlog.get_logger()
 
 READS_AT_ONCE: Final = 16  # Query calls; a fleet that appears at once does not starve the writers
-VERIFY_MS: Final = 300_000  # of a stream's own time; then its state is compared with the table's
+VERIFY_S: Final = 300  # then a stream's state is compared with the table's
 GAP_RATIO: Final = 1.5  # intervals; after a longer gap another replica may have taken what is missing
 STREAM_PENDING_LIMIT: Final = 32  # incomplete instants of one stream; the oldest gives way
 PENDING_LIMIT: Final = 50_000  # of all streams; 400 bytes each
@@ -40,7 +43,7 @@ class _Track:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: Counters | None = None  # None: nothing complete was ever seen
     interval_ms: int = 0  # between the last two; 0 before there were two
-    verified_ms: int = -VERIFY_MS  # the stream's time when the table was last asked
+    verified_s: float = -math.inf  # when the table was last asked
     pending: Rows = field(default_factory=dict)
 
 
@@ -72,10 +75,19 @@ class _Step:
 class Tracker:
     """The state of up to `limit` streams, least recently used out; a stream that is out is read from the table."""
 
-    def __init__(self, table: Table, metrics: Metrics, *, limit: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        table: Table,
+        metrics: Metrics,
+        *,
+        limit: int,
+        wait_s: float,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._table = table
         self._limit = limit
         self._wait_s = wait_s
+        self._monotonic_s = monotonic_s
         self._tracks: OrderedDict[str, _Track] = OrderedDict()
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
         self._pending = 0
@@ -100,7 +112,7 @@ class Tracker:
                     await self._load(tracks, readings)
             except TimeoutError as error:
                 raise Unavailable("the last samples are still being stored", retry_after_s=RETRY_AFTER_S) from error
-            steps = [self._step(stream_id, track, readings) for stream_id, track in tracks.items()]
+            steps = self._steps(tracks, readings)
             yield [arrival for step in steps for arrival in step.arrivals()]
             for step in steps:
                 self._settle(step)
@@ -126,17 +138,18 @@ class Tracker:
     async def _load(self, tracks: Mapping[str, _Track], readings: Readings) -> None:
         """Reads what the table knows better; raises TableUnavailable."""
         firsts = ((name, track, readings.first_ms(name)) for name, track in tracks.items())
-        doubtful = [first for first in firsts if _is_doubtful(first[1], first[2])]
+        stale_s = self._monotonic_s() - VERIFY_S
+        doubtful = [name for name, track, at_ms in firsts if track.verified_s <= stale_s or _has_gap(track, at_ms)]
         if not doubtful:
             return
         try:
             async with asyncio.TaskGroup() as reads:
-                for name, track, at_ms in doubtful:
-                    reads.create_task(self._verify(name, track, at_ms))
+                for name in doubtful:
+                    reads.create_task(self._verify(name, tracks[name]))
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    async def _verify(self, stream_id: str, track: _Track, at_ms: int) -> None:
+    async def _verify(self, stream_id: str, track: _Track) -> None:
         async with self._reads:
             request = items.newest_chunk_query(stream_id) | {"ConsistentRead": True}
             rows, _ = await self._table.query_page(request)
@@ -149,14 +162,18 @@ class Tracker:
             else:
                 if track.last is None or counters.at_ms > track.last.at_ms:
                     track.last, track.interval_ms = counters, 0
-        track.verified_ms = at_ms
+        track.verified_s = self._monotonic_s()
 
-    def _step(self, stream_id: str, track: _Track, readings: Readings) -> _Step:
-        step = _Step(stream_id, track, track.last, track.interval_ms)
-        block = readings.blocks.get(stream_id)
-        if block and not track.pending and stream_id not in readings.streams and _take_block(step, block):
-            return step
-        rows = readings.rows_of(stream_id)
+    def _steps(self, tracks: Mapping[str, _Track], readings: Readings) -> list[_Step]:
+        steps = {name: _Step(name, track, track.last, track.interval_ms) for name, track in tracks.items()}
+        taken = _take_blocks(steps, readings)
+        for name, step in steps.items():
+            if name not in taken:
+                self._take_rows(step, readings.rows_of(name))
+        return list(steps.values())
+
+    def _take_rows(self, step: _Step, rows: Rows) -> None:
+        track = step.track
         if track.pending:
             rows = joined(track.pending, rows)
         for at_ms in sorted(rows):
@@ -168,7 +185,6 @@ class Tracker:
                 step.pending[at_ms] = row
             else:
                 self._advance(step, Counters(at_ms, *row))  # type: ignore[arg-type]
-        return step
 
     def _advance(self, step: _Step, counters: Counters) -> None:
         if step.last is not None:
@@ -193,22 +209,24 @@ class Tracker:
         self._pending += len(kept)
 
 
-def _is_doubtful(track: _Track, at_ms: int) -> bool:
-    """Whether the table may know more than we do: another replica may have taken requests, or this one is new."""
-    if at_ms - track.verified_ms >= VERIFY_MS:
-        return True
+def _has_gap(track: _Track, at_ms: int) -> bool:
+    """Whether another replica may have taken what is missing."""
     return track.last is not None and at_ms - track.last.at_ms > GAP_RATIO * track.interval_ms
 
 
-def _take_block(step: _Step, block: Block) -> bool:
-    """All samples of a block at once; False, and nothing done, where each has to be looked at by itself."""
-    columns = [column for column in block.columns if column is not None]
-    if step.last is None or len(columns) < len(block.columns):
-        return False
-    step.window = window_after(step.last, block.instants, columns)
-    if step.window is None:
-        return False
-    before_ms = block.instants[-2] if len(block.instants) > 1 else step.last.at_ms
-    step.last = Counters(block.instants[-1], *(column[-1] for column in columns))
-    step.interval_ms = step.last.at_ms - before_ms
-    return True
+def _take_blocks(steps: Mapping[str, _Step], readings: Readings) -> set[str]:
+    """All samples of the streams that sent whole blocks and nothing else; which ones these were."""
+    by_count: dict[int, list[tuple[_Step, Counters, Block]]] = {}
+    for name, block in readings.blocks.items():
+        step = steps[name]
+        if step.last is not None and not step.track.pending and name not in readings.streams:
+            by_count.setdefault(len(block.instants), []).append((step, step.last, block))
+    for same in by_count.values():
+        _, befores, blocks = zip(*same, strict=True)
+        at_ms, columns = (np.stack(part) for part in zip(*((b.instants, b.columns) for b in blocks), strict=True))
+        for (step, before, block), window in zip(same, windows_after(befores, at_ms, columns), strict=True):
+            if window is not None:
+                step.window = window
+                step.last = Counters(window.at_ms[-1], *block.columns[:, -1].tolist())
+                step.interval_ms = window.at_ms[-1] - ([before.at_ms, *window.at_ms[-2:-1]][-1])
+    return {name for name in readings.blocks if steps[name].window is not None}

@@ -1,7 +1,10 @@
 """Processes that take counters, each with its own memory, on a table that they share."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+
+import numpy as np
 
 from iops import items
 from iops.errors import TableUnavailable
@@ -19,10 +22,17 @@ from tests.unit.fakes import FakeTable
 class Replica:
     """A process with its own memory on a shared table."""
 
-    def __init__(self, table: FakeTable | None = None, *, limit: int = 100, wait_s: float = 0.2) -> None:
+    def __init__(
+        self,
+        table: FakeTable | None = None,
+        *,
+        limit: int = 100,
+        wait_s: float = 0.2,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.table = table or FakeTable()
         self.metrics = Metrics()
-        self.tracker = Tracker(self.table.table(), self.metrics, limit=limit, wait_s=wait_s)
+        self.tracker = Tracker(self.table.table(), self.metrics, limit=limit, wait_s=wait_s, monotonic_s=monotonic_s)
 
     async def take(
         self, *readings: Counters, stream_id: str = DISK, fields: Iterable[str] = FIELDS, is_away: bool = False
@@ -56,12 +66,11 @@ def read(stream_ids: str | Iterable[str], readings: Iterable[Counters], fields: 
     return request
 
 
-def read_columns(readings: Iterable[Counters], fields: Iterable[str] = FIELDS) -> Readings:
-    """The same of one disk, series by series."""
+def read_columns(readings: Iterable[Counters]) -> Readings:
+    """The same of one disk, as a block."""
     request, listed = Readings.at(AT + timedelta(days=2)), list(readings)
-    for field in fields:
-        values = [getattr(reading, field) for reading in listed]
-        assert request.add_column(DISK, FIELDS.index(field), [reading.at_ms for reading in listed], values)
+    instants = np.array([reading.at_ms for reading in listed])
+    assert request.add_block(DISK, instants, np.array(listed, dtype=float).T[1:])
     return request
 
 

@@ -70,7 +70,8 @@ async def test_a_request_that_was_stored_before_a_restart_is_known_after_it() ->
 
 async def test_two_replicas_that_take_turns_come_to_share_one_chain_of_intervals() -> None:
     table = FakeTable()
-    replicas = [Replica(table), Replica(table)]
+    now_s = iter(range(0, 100_000, 10))
+    replicas = [Replica(table, monotonic_s=lambda: next(now_s)) for _ in range(2)]
     for number in range(120):
         await replicas[number % 2].take(second(10 * number))
 
@@ -79,11 +80,12 @@ async def test_two_replicas_that_take_turns_come_to_share_one_chain_of_intervals
 
 
 async def test_one_replica_alone_asks_the_table_once_in_five_minutes() -> None:
-    replica = Replica()
-    for number in range(300):
+    now_s = iter(range(1_000))
+    replica = Replica(monotonic_s=lambda: next(now_s))
+    for number in range(600):
         await replica.take(second(number))
 
-    assert replica.table.calls.count("Query") <= 3
+    assert 2 <= replica.table.calls.count("Query") <= 4  # the first two requests have no interval to go by
 
 
 async def test_a_counter_reset_is_no_spike() -> None:
@@ -243,11 +245,10 @@ levels = st.lists(st.integers(0, 5), min_size=1, max_size=12)
 
 
 @settings(max_examples=examples(200), deadline=None)
-@given(levels, levels, st.sets(st.sampled_from(FIELDS), min_size=8), st.booleans())
+@given(levels, levels, st.booleans())
 def test_columns_make_the_samples_that_rows_make(
     steps_s: list[int],
     levels: list[int],
-    fields: set[str],
     is_half_way: bool,
 ) -> None:
     """Whatever the steps (0: the same instant again) and the levels (that fall: a reset)."""
@@ -262,9 +263,9 @@ def test_columns_make_the_samples_that_rows_make(
         for replica in (by_row, by_column):
             await replica.take(second(0))
             await replica.take(second(1), fields=FIELDS[:3] if is_half_way else FIELDS)
-        async with by_row.tracker.taking(read(DISK, readings, fields)) as arrivals:
+        async with by_row.tracker.taking(read(DISK, readings)) as arrivals:
             by_row.store(arrivals)
-        async with by_column.tracker.taking(read_columns(readings, fields)) as arrivals:
+        async with by_column.tracker.taking(read_columns(readings)) as arrivals:
             by_column.store(arrivals)
         for replica in (by_row, by_column):
             await replica.take(second(100), second(101))
