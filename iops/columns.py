@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from iops.telemetry import CHANNELS, NAN, Window
 
 Deltas = Sequence[int | None]
-Matrix = NDArray[np.float64]  # a row for each of CHANNELS, a column for each sample; NaN where null
+Cube = NDArray[np.float64]  # [window, one of CHANNELS, sample], windows of equal length; NaN where null
 
+NAMES: Final = [channel.name for channel in CHANNELS]
 RESOLUTION: Final = np.array([[channel.steps_per_unit] for channel in CHANNELS], dtype=np.float64)
 
 # What reading damaged bytes raises.
@@ -51,34 +52,30 @@ def unpack(data: bytes, *, version: int, limit_bytes: int) -> list[Any]:
 
 def window_to_deltas(window: Window, *, steps_per_unit: int | None = None) -> list[Deltas | None]:
     """The columns of a window in the order of `CHANNELS`; the resolution is the channel's where none is given."""
-    if len(window) == 1:  # a third of the matrix's time
-        return [_single(window[channel.name][0], steps_per_unit or channel.steps_per_unit) for channel in CHANNELS]
-    return matrix_to_deltas(scale(window, steps_per_unit=steps_per_unit))
+    scaled = scale([window], steps_per_unit=steps_per_unit)
+    return cube_to_deltas(differences(scaled), scaled)[0]
 
 
-def scale(window: Window, *, steps_per_unit: int | None = None) -> Matrix:
-    """The columns in whole steps of the resolution, each exact: the largest is 10^12, a float has 2^53."""
-    values = np.frombuffer(b"".join([window.columns[channel.name] for channel in CHANNELS]))
-    return np.rint(values.reshape(len(CHANNELS), -1) * (steps_per_unit or RESOLUTION))
+def scale(windows: Sequence[Window], *, steps_per_unit: int | None = None) -> Cube:
+    """Windows of equal length in whole steps of the resolution, each exact: the largest is 10^12, a float has 2^53."""
+    values = np.frombuffer(b"".join([window.columns[name] for window in windows for name in NAMES]))
+    return np.rint(values.reshape(len(windows), len(CHANNELS), -1) * (steps_per_unit or RESOLUTION))
 
 
-def matrix_to_deltas(scaled: Matrix) -> list[Deltas | None]:
-    """What each whole number has over the one before it, nil where null; nil for a row of nothing else."""
-    return differences_to_deltas(differences(scaled), scaled)
-
-
-def differences(scaled: Matrix) -> Matrix:
-    """The first value of each row, then what each has over the one before it."""
+def differences(scaled: Cube) -> Cube:
+    """The first value of each column, then what each has over the one before it."""
     made = scaled.copy()
-    made[:, 1:] -= scaled[:, :-1]
+    made[:, :, 1:] -= scaled[:, :, :-1]
     return made
 
 
-def differences_to_deltas(made: Matrix, scaled: Matrix) -> list[Deltas | None]:
-    """A matrix as lists; the rows with a null are made anew of what was `scaled`."""
-    is_whole = np.isfinite(made.sum(axis=1))
-    whole = iter(made[is_whole].astype(np.int64).tolist())
-    return [next(whole) if is_row else _with_nulls(scaled[row]) for row, is_row in enumerate(is_whole.tolist())]
+def cube_to_deltas(made: Cube, scaled: Cube) -> list[list[Deltas | None]]:
+    """Each window's columns as lists; a column with a null is made anew of what was `scaled`."""
+    is_finite = np.isfinite(made)
+    deltas = np.where(is_finite, made, 0).astype(np.int64).tolist()
+    for window, column in np.argwhere(~is_finite.all(axis=2)).tolist():
+        deltas[window][column] = _with_nulls(scaled[window, column])
+    return list(deltas)
 
 
 def deltas_to_window(at_ms: array[int], packed: Any, *, steps_per_unit: int | None = None) -> Window:
@@ -133,16 +130,12 @@ def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[f
     return column
 
 
-def _single(value: float, steps_per_unit: int) -> Deltas | None:
-    return None if value != value else [round(value * steps_per_unit)]
-
-
 def _with_nulls(scaled: NDArray[np.float64]) -> Deltas | None:
     (measured,) = (scaled == scaled).nonzero()
     if not len(measured):
         return None
     deltas: list[int | None] = [None] * len(scaled)
-    numbers = differences(scaled[np.newaxis, measured])[0].astype(np.int64).tolist()
+    numbers = differences(scaled[np.newaxis, np.newaxis, measured])[0, 0].astype(np.int64).tolist()
     for index, number in zip(measured.tolist(), numbers, strict=True):
         deltas[index] = number
     return deltas

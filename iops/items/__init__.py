@@ -1,8 +1,10 @@
 """Rows of the table in DynamoDB's own notation, both ways, and the requests that read and change them; no I/O."""
 
 from iops.items.chunks import (
+    Arrived,
     chunk_hour_ms,
     chunk_items,
+    chunk_items_of,
     chunks_query,
     item_to_counters,
     item_to_window,
@@ -45,6 +47,7 @@ from iops.items.streams import (
 )
 
 __all__ = [
+    "Arrived",
     "Item",
     "SeenStream",
     "Stream",
@@ -53,6 +56,7 @@ __all__ = [
     "baseline_item",
     "chunk_hour_ms",
     "chunk_items",
+    "chunk_items_of",
     "chunks_query",
     "claim_update",
     "cursor_to_start",

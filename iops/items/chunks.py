@@ -1,6 +1,7 @@
 """Chunk rows: samples of one stream, at most one hour of the clock each."""
 
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from iops import chunk, contract
 from iops.errors import DamagedChunk
@@ -12,20 +13,24 @@ CHUNK_PREFIX: Final = "chunk#"
 LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
 
 
-def chunk_items(stream_id: str, window: Window, *, counters: bytes | None = None) -> list[Item]:
-    """A window as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it.
+class Arrived(NamedTuple):
+    """What is stored of one stream; `counters`, what its next sample will be computed from, go with its last row."""
 
-    `counters`, what the next sample will be computed from, goes with the last row: it is stored if that row is.
-    """
-    limit = contract.BATCH_SAMPLES_LIMIT
-    rows = [
-        _chunk_item(stream_id, hour if len(hour) <= limit else hour.cut(start, start + limit))
-        for hour in window.parts(HOUR_MS)
-        for start in range(0, len(hour), limit)
-    ]
-    if counters is not None:
-        rows[-1]["counters"] = {"B": counters}
-    return rows
+    stream_id: str
+    window: Window
+    counters: bytes | None = None
+
+
+def chunk_items(stream_id: str, window: Window, *, counters: bytes | None = None) -> list[Item]:
+    """One window as chunk rows."""
+    return chunk_items_of([Arrived(stream_id, window, counters)])
+
+
+def chunk_items_of(arrived: Iterable[Arrived]) -> list[Item]:
+    """Windows as chunk rows. None crosses an hour of the clock, so an hour is read without looking before it."""
+    parts = [part for whole in arrived for part in _parts(whole)]
+    contents = chunk.contents([part.window for part in parts])
+    return [_chunk_item(part, content) for part, content in zip(parts, contents, strict=True)]
 
 
 def item_to_window(item: Item) -> Window:
@@ -75,10 +80,24 @@ def newest_chunk_query(stream_id: str) -> Item:
     return query | {"ScanIndexForward": False, "Limit": 1}
 
 
-def _chunk_item(stream_id: str, window: Window) -> Item:
-    content = chunk.columns_of(window)
-    key = f"{CHUNK_PREFIX}{window.at_ms[0]:013d}#{chunk.content_digest(content)}"
-    return key_of(stream_id, key) | {
+def _parts(whole: Arrived) -> Iterator[Arrived]:
+    limit = contract.BATCH_SAMPLES_LIMIT
+    windows = [
+        hour if len(hour) <= limit else hour.cut(start, start + limit)
+        for hour in whole.window.parts(HOUR_MS)
+        for start in range(0, len(hour), limit)
+    ]
+    yield from (Arrived(whole.stream_id, window) for window in windows[:-1])
+    yield whole._replace(window=windows[-1])
+
+
+def _chunk_item(part: Arrived, content: bytes) -> Item:
+    at_ms = part.window.at_ms
+    key = f"{CHUNK_PREFIX}{at_ms[0]:013d}#{chunk.content_digest(content)}"
+    item = key_of(part.stream_id, key) | {
         "data": {"B": chunk.pack(content)},
-        contract.TTL_ATTRIBUTE: number(window.at_ms[-1] // 1000 + contract.CHUNK_TTL_S),
+        contract.TTL_ATTRIBUTE: number(at_ms[-1] // 1000 + contract.CHUNK_TTL_S),
     }
+    if part.counters is not None:
+        item["counters"] = {"B": part.counters}
+    return item

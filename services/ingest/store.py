@@ -10,7 +10,6 @@ import structlog
 
 from iops import items
 from iops.errors import IopsError, QueueFull, TableUnavailable
-from iops.items import Item
 from iops.observability import Metrics
 from iops.table import WRITE_LIMIT, Table
 from iops.telemetry import merge_windows
@@ -112,7 +111,7 @@ class GroupCommit:
     async def _write(self, streams: dict[str, list[Waiting]]) -> None:
         everybody = [request for waiting in streams.values() for _, request in waiting]
         try:
-            rows = [row for waiting in streams.values() for row in _rows_of([arrival for arrival, _ in waiting])]
+            rows = items.chunk_items_of([_joined([arrival for arrival, _ in waiting]) for waiting in streams.values()])
             for start in range(0, len(rows), WRITE_LIMIT):
                 part = rows[start : start + WRITE_LIMIT]
                 await self._table.put_all(part, deadline_s=self._settings.store_deadline_s)
@@ -137,11 +136,11 @@ class GroupCommit:
                 request.done.set_exception(error)
 
 
-def _rows_of(arrivals: list[Arrival]) -> list[Item]:
-    """The chunks of what arrived of one stream; of several samples at one instant the last to come stays."""
+def _joined(arrivals: list[Arrival]) -> items.Arrived:
+    """What arrived of one stream, as one; of several samples at one instant the last to come stays."""
     if len(arrivals) == 1:
-        return items.chunk_items(arrivals[0].stream_id, arrivals[0].window, counters=arrivals[0].counters)
+        return items.Arrived(arrivals[0].stream_id, arrivals[0].window, arrivals[0].counters)
     window = merge_windows([arrival.window for arrival in arrivals])
     counted = [arrival for arrival in arrivals if arrival.counters is not None]
     newest = max(counted, key=lambda arrival: arrival.window.at_ms[-1], default=arrivals[0])
-    return items.chunk_items(newest.stream_id, window, counters=newest.counters)
+    return items.Arrived(newest.stream_id, window, newest.counters)

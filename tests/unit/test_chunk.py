@@ -102,10 +102,10 @@ def test_what_was_decoded_encodes_to_the_same_bytes(window: Window) -> None:
 
 
 def test_the_same_samples_have_the_same_digest_and_others_another() -> None:
-    digest = chunk.content_digest(chunk.columns_of(a_window()))
+    digest = chunk.content_digest(chunk.contents([a_window()])[0])
 
-    assert digest == chunk.content_digest(chunk.columns_of(a_window()))
-    assert digest != chunk.content_digest(chunk.columns_of(a_window(in_flight=1)))
+    assert digest == chunk.content_digest(chunk.contents([a_window()])[0])
+    assert digest != chunk.content_digest(chunk.contents([a_window(in_flight=1)])[0])
     assert len(digest) == 8
 
 
@@ -126,7 +126,7 @@ def test_bytes_that_follow_the_requests_cost_nothing() -> None:
     window.columns["read_iops"] = array("d", [100.0, 250.0, 1.0, 70.0])
     window.columns["read_bytes_s"] = array("d", [409_600.0, 1_024_000.0, 4_096.0, 286_720.0])
 
-    content = msgpack.unpackb(chunk.columns_of(window))
+    content = msgpack.unpackb(chunk.contents([window])[0])
 
     assert content[2][3] == [409_600, 0, 0, 0]
     assert chunk.decode(chunk.encode(window), key="k")["read_bytes_s"] == window["read_bytes_s"]
@@ -171,7 +171,7 @@ def packed(content: object, *, version: int = chunk.VERSION, **options: Any) -> 
 
 def content_of(change: Callable[[list[Any]], object]) -> list[Any]:
     """The content of a chunk of three samples, changed."""
-    content: list[Any] = msgpack.unpackb(chunk.columns_of(a_window(3)))
+    content: list[Any] = msgpack.unpackb(chunk.contents([a_window(3)])[0])
     change(content)
     return content
 
