@@ -1,12 +1,13 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
 import asyncio
+import gc
 import os
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -35,6 +36,10 @@ SECURITY_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+
+# Objects made and not yet freed before the garbage collector looks at them, and how many looks go before it looks at
+# older ones. At the interpreter's (700, 10, 10) it took a fifth of the CPU of ingest.
+COLLECTIONS: Final = (20_000, 20, 10)
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
 
@@ -133,6 +138,22 @@ async def running(health: Health, **loops: Coroutine[Any, Any, None]) -> AsyncIt
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """The garbage collector leaves alone what is there at the start, and looks at the rest less often.
+
+    For a service of many small requests: reference counting frees what they make, and the collector finds nothing.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def _log_failure(loop: asyncio.Task[None]) -> None:

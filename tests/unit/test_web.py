@@ -1,6 +1,7 @@
 """What every service's door does, whatever is behind it."""
 
 import asyncio
+import gc
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 
 from iops.errors import InvalidInput, NotFound, Problem, TableUnavailable
 from iops.observability import Metrics
-from iops.web import Health, create_service, note, running
+from iops.web import Health, create_service, note, rare_collections, running
 from tests.unit.fakes import aws_error
 
 router = APIRouter()
@@ -246,3 +247,14 @@ async def test_the_loops_end_with_the_service() -> None:
     async with running(Health(), forever=runs()):
         await asyncio.sleep(0)
     assert ended.is_set()
+
+
+def test_a_service_of_many_small_requests_collects_rarely_and_others_as_before() -> None:
+    before = gc.get_threshold()
+
+    with rare_collections():
+        assert gc.get_threshold() == (20_000, 20, 10)
+        assert gc.get_freeze_count() > 0
+
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
