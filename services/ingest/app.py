@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from iops import clock
 from iops.bus import open_scoring_queue
 from iops.clock import Clock
+from iops.collector import rare_collections
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
-from iops.web import Endpoint, Health, create_service, rare_collections, running
+from iops.web import Endpoint, Health, create_service, running
 from services.ingest import doors, routes
 from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier

@@ -1,7 +1,7 @@
 """What every service's door does, whatever is behind it."""
 
 import asyncio
-import gc
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,14 +9,15 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+import structlog
 from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.requests import ClientDisconnect
 from structlog.testing import capture_logs
 
 from iops.errors import InvalidInput, NotFound, Problem, TableUnavailable
-from iops.observability import Metrics
-from iops.web import Health, create_service, note, rare_collections, running
+from iops.observability import Metrics, configure_logging
+from iops.web import Health, create_service, note, running
 from tests.unit.fakes import aws_error
 
 router = APIRouter()
@@ -249,12 +250,15 @@ async def test_the_loops_end_with_the_service() -> None:
     assert ended.is_set()
 
 
-def test_a_service_of_many_small_requests_collects_rarely_and_others_as_before() -> None:
-    before = gc.get_threshold()
+async def test_every_line_of_a_request_has_its_id(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("test")
+    response = await door.client.post("/fail/broken")
+    structlog.get_logger().info("between_requests")
 
-    with rare_collections():
-        assert gc.get_threshold() == (20_000, 20, 10)
-        assert gc.get_freeze_count() > 0
-
-    assert gc.get_threshold() == before
-    assert gc.get_freeze_count() == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    given = response.headers["x-request-id"]
+    assert [(line["event"], line.get("request_id")) for line in lines] == [
+        ("request_failed", given),
+        ("request_answered", given),
+        ("between_requests", None),
+    ]
