@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Final
 
 import structlog
@@ -10,11 +11,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 # Seconds. From a request on a warm service to the longest deadline there is.
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
+# The request that is being answered; every line that is logged meanwhile has it. structlog's own way to bind a name
+# copies all that is bound, and costs ten times as much.
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
+
 
 def configure_logging(program: str, *, level: int = logging.INFO) -> None:
     """JSON lines on standard error, each with the program's name; the standard library's loggers join in."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -38,6 +44,12 @@ def configure_logging(program: str, *, level: int = logging.INFO) -> None:
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(program=program)
+
+
+def _add_request_id(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        line["request_id"] = request_id
+    return line
 
 
 class Metrics:

@@ -1,7 +1,6 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
 import asyncio
-import os
 import random
 import re
 import time
@@ -20,17 +19,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iops.errors import IopsError, Unavailable
-from iops.observability import Metrics
+from iops.observability import REQUEST_ID, Metrics
 from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
 
 log = structlog.get_logger()
 
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+GIVEN_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Asked every few seconds: their good answers are not logged.
 QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
+FACTS: Final = "iops.facts"  # of a request, in its scope
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
-SECURITY_HEADERS: Final = (
+Header = tuple[bytes, bytes]
+SECURITY_HEADERS: Final[Sequence[Header]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -71,9 +72,22 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Service(FastAPI):
-    """An application whose OpenAPI document also holds `schemas`: those of bodies that a route parses by itself."""
+    """An application with a short way to its quick endpoints, around FastAPI's layers.
+
+    Its OpenAPI document also holds `schemas`: those of bodies that a route parses by itself.
+    """
 
     schemas: Mapping[str, Any] = {}
+    quick: Mapping[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers as FastAPI does, but a POST to a quick endpoint goes straight there."""
+        quick = self.quick.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if quick is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await quick(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The document, complete."""
@@ -108,9 +122,12 @@ def create_service(
     for router in (*routers, _operations(metrics, health)):
         app.include_router(router)
     answer_errors(app)
-    if quick:
-        app.add_middleware(QuickDoor, endpoints=quick)
-    app.add_middleware(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled})
+    logged = {**QUIET_ROUTES, **sampled}
+    app.add_middleware(RequestLine, metrics=metrics, sampled=logged)
+    app.quick = {
+        path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged)
+        for path, endpoint in quick.items()
+    }
     return app
 
 
@@ -154,31 +171,33 @@ class RequestLine:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started_s = time.perf_counter()
         request_id = _request_id(scope)
+        token = REQUEST_ID.set(request_id)
+        try:
+            await self._answer(scope, receive, send, marks=((b"x-request-id", request_id.encode()), *SECURITY_HEADERS))
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, marks: Sequence[Header]) -> None:
+        started_s = time.perf_counter()
         status = 0
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id.encode()),
-                    *SECURITY_HEADERS,
-                ]
+                message["headers"] = [*message.get("headers", ()), *marks]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_marked)
-            except ClientDisconnect:
-                status = CLIENT_CLOSED_REQUEST
-            except Exception:  # the last one to see it
-                log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
-                if status == 0:
-                    await bare_500()(scope, receive, send_marked)
-            self._tell(scope, status, time.perf_counter() - started_s)
+        try:
+            await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED_REQUEST
+        except Exception:  # the last one to see it
+            log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
+            if status == 0:
+                await bare_500()(scope, receive, send_marked)
+        self._tell(scope, status, time.perf_counter() - started_s)
 
     def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
@@ -194,7 +213,7 @@ class RequestLine:
             path=_loggable(scope["path"]),
             status=status,
             duration_ms=round(duration_s * 1000, 2),
-            **scope.get("state", {}).get("facts", {}),
+            **scope.get(FACTS, {}),
         )
 
     def _counters_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
@@ -206,24 +225,19 @@ class RequestLine:
 
 
 class QuickDoor:
-    """Answers POST on a few paths without FastAPI's routing and injection, which cost more than storing a sample does.
+    """Answers one path's POST without FastAPI's layers, routing and injection, which cost more than storing a sample.
 
-    The routes stay declared with their routers, which document them and answer the other methods.
+    The route stays declared with its router, which documents it and answers the other methods.
     """
 
-    def __init__(self, app: ASGIApp, *, endpoints: Mapping[str, Endpoint]) -> None:
-        self._app = app
-        # With each endpoint the route that the request's line names it by.
-        self._endpoints = {path: (endpoint, Route(path, endpoint)) for path, endpoint in endpoints.items()}
+    def __init__(self, path: str, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._route = Route(path, endpoint)  # the request's line names it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        known = self._endpoints.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if known is None:
-            await self._app(scope, receive, send)
-            return
-        endpoint, scope["route"] = known
+        scope["route"] = self._route
         try:
-            response = await endpoint(Request(scope, receive))
+            response = await self._endpoint(Request(scope, receive))
         except IopsError as error:
             response = problem_response(error)
         await response(scope, receive, send)
@@ -231,9 +245,7 @@ class QuickDoor:
 
 def note(request: Request, **facts: object) -> None:
     """Adds facts to the request's line."""
-    if not hasattr(request.state, "facts"):
-        request.state.facts = {}
-    request.state.facts.update(facts)
+    request.scope.setdefault(FACTS, {}).update(facts)
 
 
 def _operations(metrics: Metrics, health: Health) -> APIRouter:
@@ -262,9 +274,9 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given: str = value.decode("latin-1")
-            if REQUEST_ID.fullmatch(given):
+            if GIVEN_ID.fullmatch(given):
                 return given
-    return os.urandom(16).hex()
+    return f"{random.getrandbits(128):032x}"  # it finds lines in a log; os.urandom would call the kernel
 
 
 def _loggable(path: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from iops import clock
 from iops.bus import open_scoring_queue
 from iops.clock import Clock
+from iops.collector import rare_collections
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Endpoint, Health, create_service, running
@@ -51,7 +52,8 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             app.state.doors = doors.Doors(app.state.ingest, table, metrics)
             health.checks["table"] = table.check
             async with running(health, commit=commit.run(), notifier=notifier.run()):
-                yield
+                with rare_collections():
+                    yield
 
     service = create_service(
         "ingest",

@@ -123,6 +123,18 @@ async def test_a_body_of_single_bytes_gets_no_more_time() -> None:
     assert now_s() - before_s == pytest.approx(10)
 
 
+async def test_a_reader_that_is_cancelled_stops_reading() -> None:
+    sender = Sender([b"{"], then=None)
+    reading = asyncio.create_task(read(sender))
+    while not sender.taken_bytes:
+        await asyncio.sleep(0)
+
+    reading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
 async def test_a_sender_that_leaves_half_way_leaves_nothing() -> None:
     with pytest.raises(ClientDisconnect):
         await read(Sender([b'{"stream_id":'], then="leave"))

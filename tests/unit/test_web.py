@@ -1,6 +1,7 @@
 """What every service's door does, whatever is behind it."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,13 +9,14 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+import structlog
 from asgi_lifespan import LifespanManager
 from fastapi import APIRouter, FastAPI, Query, Request
 from starlette.requests import ClientDisconnect
 from structlog.testing import capture_logs
 
 from iops.errors import InvalidInput, NotFound, Problem, TableUnavailable
-from iops.observability import Metrics
+from iops.observability import Metrics, configure_logging
 from iops.web import Health, create_service, note, running
 from tests.unit.fakes import aws_error
 
@@ -246,3 +248,17 @@ async def test_the_loops_end_with_the_service() -> None:
     async with running(Health(), forever=runs()):
         await asyncio.sleep(0)
     assert ended.is_set()
+
+
+async def test_every_line_of_a_request_has_its_id(door: Door, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("test")
+    response = await door.client.post("/fail/broken")
+    structlog.get_logger().info("between_requests")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    given = response.headers["x-request-id"]
+    assert [(line["event"], line.get("request_id")) for line in lines] == [
+        ("request_failed", given),
+        ("request_answered", given),
+        ("between_requests", None),
+    ]
