@@ -59,9 +59,10 @@ def ingest(
     out: Annotated[Path, typer.Option(help="Where ingest.json and ingest.png go.")] = Path(".local/bench"),
     seconds_steady: Annotated[float, typer.Option(min=1, max=600, help="At 2,000 requests/s.")] = 60,
     seconds_burst: Annotated[float, typer.Option(min=1, max=120, help="At 4,000 requests/s.")] = 10,
+    seconds_overload: Annotated[float, typer.Option(min=1, max=60, help="At twice what a slow table takes.")] = 10,
     data: Annotated[Path, typer.Option(help="A recording to size chunks on; without it, simulated disks.")] = RECORDING,
 ) -> None:
-    """Ingest against a table double: rates, latency, CPU, memory, bytes a sample, dollars a month; some 2.5 minutes."""
+    """Ingest against a table double: rates, latency, CPU, memory, bytes a sample, dollars a month; some 3 minutes."""
     import uvloop
 
     from bench.chart import draw
@@ -70,7 +71,7 @@ def ingest(
     from bench.report import print_figures
     from local.errors import CannotRun
 
-    options = Options(steady_s=seconds_steady, burst_s=seconds_burst, data_dir=data)
+    options = Options(steady_s=seconds_steady, burst_s=seconds_burst, overload_s=seconds_overload, data_dir=data)
     try:
         result = uvloop.run(measure(options))
     except (BenchFailed, CannotRun) as error:

@@ -17,6 +17,7 @@ from bench.check import count_missing
 from bench.cost import measure_density, monthly_write_usd
 from bench.figures import Round, Rounds, open_loop_figures
 from bench.load import Client, Request, Tally
+from bench.overload import Overload, overload_figures
 from bench.recording import load_windows, without_percentiles
 from local.supervisor import Supervisor
 from ml.simulate import Stream
@@ -43,6 +44,7 @@ class Options:
 
     steady_s: float
     burst_s: float
+    overload_s: float
     data_dir: Path
 
 
@@ -53,11 +55,12 @@ class Result:
     figures: dict[str, Any]
     steady: Tally
     burst: Tally
+    overload: Tally
 
     @property
     def has_losses(self) -> bool:
         """Whether a sample was acknowledged and is not there, or was never acknowledged."""
-        unsettled = sum(len(tally.refused) + tally.unanswered for tally in (self.steady, self.burst))
+        unsettled = sum(len(tally.refused) + tally.unanswered for tally in (self.steady, self.burst, self.overload))
         return bool(self.figures["missing_in_table"] or unsettled)
 
 
@@ -155,21 +158,31 @@ async def measure(options: Options) -> Result:
         steady, steady_figures = await bench.open_loop(bodies, rate=STEADY_RPS, duration_s=options.steady_s)
         say(f"burst: {BURST_RPS:g} requests/s for {options.burst_s:g} s")
         burst, burst_figures = await bench.open_loop(bodies, rate=BURST_RPS, duration_s=options.burst_s)
-        gc.enable()
         peak_rss_mb = round(processes.peak_rss_bytes(supervisor.pids["ingest"]) / 1e6, 1)
         acknowledged = sum(sent.count for sent in bench.acknowledged)
         say(f"looking for {acknowledged} acknowledged samples in the table")
         missing = await count_missing(processes.url_of(bench.table_port), bench.acknowledged)
+    overload = await measure_overload(streams, duration_s=options.overload_s)
+    gc.enable()
     figures = {
         **closed_figures(ceiling, single, rows),
         "steady": steady_figures,
         "burst": burst_figures,
+        "overload": overload_figures(overload),
+        "settings": processes.passed_on(),
         "acknowledged_samples": acknowledged,
         "missing_in_table": missing,
         "peak_rss_mb": peak_rss_mb,
         **sizes,
     }
-    return Result(figures, steady, burst)
+    return Result(figures, steady, burst, overload)
+
+
+async def measure_overload(streams: Sequence[Stream], *, duration_s: float) -> Tally:
+    """Its own servers, because it fills what they may hold."""
+    say(f"overload: a table that takes half, for {duration_s:g} s, and until all of it is in")
+    with processes.supervised() as (supervisor, _):
+        return await Overload(supervisor).run(streams, duration_s=duration_s)
 
 
 def closed_figures(ceiling: Rounds, single: Rounds, rows: Rounds) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Request:
     content: bytes
     tag: object = None
     sent_s: float = 0.0
+    written_s: float = 0.0  # when it was last written to a connection
 
 
 @dataclass(slots=True)
@@ -79,6 +80,8 @@ class Tally:
     latencies_s: list[float] = field(default_factory=list)  # of each request's 2xx, retries included
     sent_s: list[float] = field(default_factory=list)  # when each of those was meant to be sent, from the begin on
     acknowledged: list[object] = field(default_factory=list)  # their tags
+    last_tries_s: list[float] = field(default_factory=list)  # of the same, from the last writing to the 2xx
+    sent_back_s: list[float] = field(default_factory=list)  # from writing to an answer that says: come again
     refused: list[object] = field(default_factory=list)  # tags of what was answered with anything else
     unanswered: int = 0  # given up
     elapsed_s: float = 0.0
@@ -103,6 +106,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: Request) -> None:
         self._request = request
+        request.written_s = perf_counter()
         self._transport.write(request.content)
 
     def data_received(self, data: bytes) -> None:
@@ -234,11 +238,13 @@ class Client:
     def _settle(self, request: Request, status: int, retry_after_s: float) -> None:
         self._tally.answered[status] += 1
         if status in RETRIED:
+            self._tally.sent_back_s.append(perf_counter() - request.written_s)
             asyncio.get_running_loop().call_later(max(retry_after_s, RECONNECT_S), self._push, request)
             return
         self._on_way -= 1
         if 200 <= status < 300:
             self._tally.latencies_s.append(perf_counter() - request.sent_s)
+            self._tally.last_tries_s.append(perf_counter() - request.written_s)
             self._tally.sent_s.append(request.sent_s - self._begin_s)
             if request.tag is not None:
                 self._tally.acknowledged.append(request.tag)

@@ -15,6 +15,7 @@ from local import resources
 from local.supervisor import Child, Supervisor
 
 HOST: Final = "127.0.0.1"
+PASSED_ON: Final = ("IOPS_STORE_LINGER_MS",)  # what is worth measuring in several values
 
 
 @contextmanager
@@ -55,8 +56,13 @@ def web(name: str, factory: str, port: int, settings: Mapping[str, str] | None =
 
 def ingest(port: int, table_port: int, settings: Mapping[str, str] | None = None) -> Child:
     """The ingest service on the table double."""
-    given = {"IOPS_AWS_ENDPOINT_URL": url_of(table_port)} | dict(settings or {})
+    given = {"IOPS_AWS_ENDPOINT_URL": url_of(table_port)} | passed_on() | dict(settings or {})
     return web("ingest", "services.ingest.app:create_app", port, given)
+
+
+def passed_on() -> dict[str, str]:
+    """What ingest takes over from the environment of the measurement."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
