@@ -45,7 +45,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
                 settings=configured,
                 clock=now,
                 commit=commit,
-                registry=Registry(table, now, limit=configured.known_streams_limit),
+                registry=Registry(table, now, limit=configured.known_streams_limit, wait_s=configured.store_wait_s),
                 notifier=notifier,
                 limits=Limits(configured),
             )

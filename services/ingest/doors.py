@@ -45,7 +45,8 @@ class Doors:
         self._ignored = metrics.counter("iops_door_ignored", "Series or metrics that are none of ours", "door", "name")
 
     def readings(self) -> Readings:
-        """An empty one, to be filled by a parser."""
+        """An empty one, to be filled by a parser; raises QueueFull where what it would come to has no room."""
+        self.ingest.commit.check_room()
         return Readings.at(self.ingest.clock())
 
     async def take(self, request: Request, door: str, readings: Readings) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from iops import items
 from iops.clock import Clock, to_epoch_ms
+from iops.errors import TableUnavailable
 from iops.items import SeenStream
 from iops.table import Table
 
@@ -17,7 +18,8 @@ CONCURRENCY: Final = 16  # UpdateItem calls under way at once; a fleet that appe
 class Registry:
     """Which streams the table knows already, as far as this process can tell; bounded, least recently used out."""
 
-    def __init__(self, table: Table, clock: Clock, *, limit: int) -> None:
+    def __init__(self, table: Table, clock: Clock, *, limit: int, wait_s: float) -> None:
+        self._wait_s = wait_s
         self._table = table
         self._clock = clock
         self._limit = limit
@@ -30,9 +32,11 @@ class Registry:
         if not unknown:
             return
         try:
-            async with asyncio.TaskGroup() as writes:
+            async with asyncio.timeout(self._wait_s), asyncio.TaskGroup() as writes:
                 for arrival in unknown.values():
                     writes.create_task(self._register(arrival))
+        except TimeoutError as error:
+            raise TableUnavailable("the table is too slow for so many new streams", retry_after_s=2) from error
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 

@@ -76,6 +76,7 @@ async def post_metrics(request: Request) -> Response:
     """Stores one batch or several; 202 only after the table has them. Sending the same again stores it once."""
     ingest: Ingest = request.app.state.ingest
     body = await read_body(request, timeout_s=ingest.settings.body_timeout_s)
+    ingest.commit.check_room()
     arrivals = admit(body, now=ingest.clock())
     ingest.limits.take(caller_of(request), (arrival.stream_id for arrival in arrivals))
     accepted = await store_arrivals(ingest, arrivals)

@@ -57,8 +57,7 @@ class GroupCommit:
         Raises QueueFull or TableUnavailable; some rows may be stored then, and sending them again is harmless.
         """
         samples = sum(len(arrival.window) for arrival in arrivals)
-        if self._waiting_samples + samples > self._settings.waiting_samples_limit:
-            raise QueueFull("the queue ahead of the table is full", retry_after_s=RETRY_AFTER_S)
+        self.check_room(samples)
         request = _Request(len(arrivals), asyncio.get_running_loop().create_future())
         self._waiting_samples += samples
         self._queue.extend((arrival, request) for arrival in arrivals)
@@ -70,6 +69,11 @@ class GroupCommit:
             self._waiting_samples -= samples
             request.done.cancel()  # what nobody waits for any more is left out
         return samples
+
+    def check_room(self, samples: int = 1) -> None:
+        """Raises QueueFull where so many more do not fit; asked before a body is parsed, a refusal costs little."""
+        if self._waiting_samples + samples > self._settings.waiting_samples_limit:
+            raise QueueFull("the queue ahead of the table is full", retry_after_s=RETRY_AFTER_S)
 
     async def run(self) -> None:
         """Writes until it is cancelled."""

@@ -48,7 +48,7 @@ class Service:
         table = self.table.table()
         commit = GroupCommit(table, settings, metrics)
         notifier = ScoringNotifier(self.queue.queue(), metrics)
-        registry = Registry(table, clock_at(), limit=100)
+        registry = Registry(table, clock_at(), limit=100, wait_s=5)
         ingest = routes.Ingest(settings, clock_at(), commit, registry, notifier, Limits(settings))
 
         @asynccontextmanager

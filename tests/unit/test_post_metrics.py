@@ -39,7 +39,7 @@ class Door:
         metrics, health = Metrics(), Health()
         commit = GroupCommit(self.table.table(), settings, metrics)
         notifier = ScoringNotifier(self.queue.queue(), metrics)
-        registry = Registry(self.table.table(), clock_at(), limit=100)
+        registry = Registry(self.table.table(), clock_at(), limit=100, wait_s=5)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:

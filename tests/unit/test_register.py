@@ -13,21 +13,22 @@ from iops.telemetry import Batch
 from services.ingest.register import Registry
 from tests.unit.builders import AT, DISK, a_batch
 from tests.unit.fakes import FakeTable, aws_error
+from tests.unit.virtual_time import in_virtual_time
 
 
 class Scene:
     """A registry before a table, and a clock to turn."""
 
-    def __init__(self, *, limit: int = 100) -> None:
+    def __init__(self, *, limit: int = 100, wait_s: float = 5) -> None:
         self.fake, self.now = FakeTable(), AT
-        self.registry = Registry(self.fake.table(), self._clock, limit=limit)
+        self.registry = Registry(self.fake.table(), self._clock, limit=limit, wait_s=wait_s)
 
     def _clock(self) -> datetime:
         return self.now
 
     def another_program(self) -> None:
         """A registry that knows of nothing yet."""
-        self.registry = Registry(self.fake.table(), self._clock, limit=100)
+        self.registry = Registry(self.fake.table(), self._clock, limit=100, wait_s=5)
 
     def members(self, group: str) -> list[str]:
         rows = [row for (entity, _), row in self.fake.rows.items() if entity == f"group#{group}"]
@@ -122,3 +123,21 @@ async def test_a_fleet_that_appears_at_once_is_written_a_few_at_a_time() -> None
 
     assert len(scene.fake.of_type("stream")) == 100
     assert max(under_way) <= 16
+
+
+class HangingTable(FakeTable):
+    """DynamoDB that does not answer."""
+
+    async def update_item(self, **request: Any) -> items.Item:
+        await asyncio.Event().wait()
+        return await super().update_item(**request)
+
+
+@in_virtual_time
+async def test_a_table_too_slow_for_new_streams_is_told_after_the_wait() -> None:
+    registry = Registry(HangingTable().table(), lambda: AT, limit=100, wait_s=8)
+
+    with pytest.raises(TableUnavailable) as refused:
+        await registry.ensure([a_batch(), a_batch("web-1:sda")])
+
+    assert refused.value.retry_after_s == 2

@@ -191,6 +191,9 @@ async def test_a_full_queue_refuses_at_once_and_has_room_again_when_it_drains() 
         assert isinstance(error, QueueFull)
         assert error.retry_after_s == 2
         assert now_s() == before_s
+        commit.check_room()
+        with pytest.raises(QueueFull):
+            commit.check_room(2)
         fake.released.set()
         assert await waiting is None
         assert await outcome_of(commit, [arrived(2, samples=60_000)]) is None
