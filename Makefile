@@ -1,7 +1,7 @@
 # What there is to do here. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
-PROGRAMS := ingest insights alerts agent cli
+PROGRAMS := ingest insights alerts agent cli ml
 UPGRADE ?=
 
 .DEFAULT_GOAL := help

@@ -1,0 +1,117 @@
+"""From what a model says of a disk to the risk that people see: blend, calibration, and what a page costs.
+
+A model's margin alone forgets what needs no training: how far above usual a disk is as a whole, and how it stands
+beside its peers. Both are added to it. Disks with peers and disks without have a scale each: they err differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from iops.features import NAMES
+from iops.insight import PredictionType
+
+Array = NDArray[np.float64]
+
+KINDS: Final = tuple(PredictionType)  # in the order of a model's classes
+STANDING_LIMIT: Final = 3.0  # units; more does not make a disk more conspicuous
+OWN_LEVEL_RATIO: Final = 0.5  # how much of a disk's own usual page score is forgiven
+LEAST_Z: Final = 0.3  # added before the logarithm, so that 0 is small and not infinite
+
+
+class Scale(BaseModel):
+    """How one population's scores are read; made on machines that the model was not fitted on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slope: float  # p = 1 / (1 + exp(-(slope * score + intercept)))
+    intercept: float
+    knots: Annotated[tuple[tuple[float, float], ...], Field(min_length=2)]  # page score and risk, both ascending
+
+
+class Scales(BaseModel):
+    """Of disks with enough peers, and of the others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alone: Scale
+    beside_peers: Scale
+    usual_level: float  # of a disk whose own level is not known yet
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What the trees say of N disks."""
+
+    margin: Array  # [disk]: the logarithm of the odds of an incident
+    kinds: Array  # [disk, one of KINDS]: which kind an incident would be
+    severity: Array  # [disk]: the logarithm of await over what it would be without the incident
+    contributions: Array  # [disk, feature]: to the margin (TreeSHAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What people see of N disks."""
+
+    p_incident: Array  # 0-1
+    risk_score: Array  # 0-100
+    page_score: Array  # what the own level is made of
+    kind: NDArray[np.intp]  # place in KINDS
+
+
+def judge(raw: Raw, features: NDArray[np.float32], own_level: Array, scales: Scales) -> Judgement:
+    """Reads the trees' answer to [disk, feature]; `own_level` is each disk's usual page score, NaN where unknown."""
+    has_peers = np.isfinite(_column(features, "peer_standing"))
+    page = page_scores(raw.margin, features)
+    relative = page - OWN_LEVEL_RATIO * np.where(np.isfinite(own_level), own_level, scales.usual_level)
+    beside = peer_scores(raw.margin, features)
+    incident = incident_scores(raw.margin, features)
+    return Judgement(
+        p_incident=np.where(has_peers, _probability(beside, scales.beside_peers), _probability(incident, scales.alone)),
+        risk_score=np.where(has_peers, _risk(beside, scales.beside_peers), _risk(relative, scales.alone)),
+        page_score=page,
+        kind=np.argmax(raw.kinds, axis=1),
+    )
+
+
+def incident_scores(margin: Array, features: NDArray[np.float32]) -> Array:
+    """What the probability of a disk without peers is made of."""
+    week = sum(_known(features, f"mean_z_{span}_week") for span in (3, 15, 60))
+    lately = _log_z(features, "mean_z_3_day") + _log_z(features, "mean_z_3_week")
+    return np.asarray(margin + 0.5 * lately + 1.5 * np.log(LEAST_Z + week))
+
+
+def page_scores(margin: Array, features: NDArray[np.float32]) -> Array:
+    """What the risk of a disk without peers is made of: more of what is so now, because a page has to be in time."""
+    return margin + 3.0 * (_log_z(features, "mean_z_3_day") + _log_z(features, "mean_z_3_week"))
+
+
+def peer_scores(margin: Array, features: NDArray[np.float32]) -> Array:
+    """What probability and risk of a disk with peers are made of."""
+    return margin + np.clip(_known(features, "peer_standing"), 0, STANDING_LIMIT)
+
+
+def _probability(score: Array, scale: Scale) -> Array:
+    return np.asarray(1 / (1 + np.exp(-(scale.slope * score + scale.intercept))))
+
+
+def _risk(score: Array, scale: Scale) -> Array:
+    at, risk = zip(*scale.knots, strict=True)
+    return np.interp(score, at, risk)
+
+
+def _log_z(features: NDArray[np.float32], name: str) -> Array:
+    return np.log(LEAST_Z + _known(features, name))
+
+
+def _known(features: NDArray[np.float32], name: str) -> Array:
+    return np.nan_to_num(_column(features, name))
+
+
+def _column(features: NDArray[np.float32], name: str) -> Array:
+    return features[:, NAMES.index(name)].astype(np.float64)
