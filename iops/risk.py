@@ -102,7 +102,7 @@ def _probability(score: Array, scale: Scale) -> Array:
 
 def _risk(score: Array, scale: Scale) -> Array:
     at, risk = zip(*scale.knots, strict=True)
-    return np.interp(score, at, risk)
+    return np.asarray(np.interp(score, at, risk))
 
 
 def _log_z(features: NDArray[np.float32], name: str) -> Array:
