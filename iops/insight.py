@@ -73,6 +73,25 @@ class Insight(BaseModel):
     explained_by: str
 
 
+class Verdict(StrEnum):
+    """What an operator says of an insight."""
+
+    CONFIRM = "confirm"
+    DISMISS = "dismiss"
+    WRONG_CAUSE = "wrong_cause"  # something was wrong, and it was something else
+
+
+class Feedback(BaseModel):
+    """An operator's word on an insight; of several on one insight the last one holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    feedback_id: str  # ULID
+    insight_id: str
+    verdict: Verdict
+    created_at: AwareDatetime
+
+
 class AlertState(StrEnum):
     """What a person has to do with an episode."""
 

@@ -1,4 +1,4 @@
-"""Rows of what was found out: baselines, insights, their outbox, alerts."""
+"""Rows of what was found out: baselines, insights, their outbox, feedback, alerts."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from iops import contract
 from iops.baseline import Baseline, Usual
 from iops.clock import to_epoch_ms
-from iops.insight import Alert, Insight
+from iops.insight import Alert, Feedback, Insight
 from iops.items.rows import Item, key_of, number
 
 
@@ -45,6 +45,19 @@ def outbox_item(insight: Insight) -> Item:
         contract.TIME_KEY: number(to_epoch_ms(insight.created_at)),
         "doc": {"S": insight.model_dump_json()},
     }
+
+
+def feedback_item(feedback: Feedback) -> Item:
+    """The row of an operator's word on an insight, which lists it by time; kept for good."""
+    return key_of(f"feedback#{feedback.feedback_id}", "feedback") | {
+        contract.TIME_KEY: number(to_epoch_ms(feedback.created_at)),
+        "doc": {"S": feedback.model_dump_json()},
+    }
+
+
+def item_to_feedback(item: Item) -> Feedback:
+    """A `feedback` row."""
+    return Feedback.model_validate_json(item["doc"]["S"])
 
 
 def claim_update(outbox_key: Item, *, owner: str, now_ms: int, lease_ms: int) -> Item:
