@@ -106,5 +106,20 @@ def peers(
     print_figures(figures, as_json=as_json)
 
 
+@app.command()
+def score(
+    as_json: Json = False,
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="For all group sizes together.")] = 9,
+) -> None:
+    """Streams scored per second on one core, from windows of samples to risk; how the time divides; the memory."""
+    from bench.machine import machine
+    from bench.report import print_figures
+    from bench.score import measure
+
+    figures = {"bench": "score", **measure(seconds=seconds), "machine": machine()}
+    print_figures(figures, as_json=as_json)
+    raise typer.Exit(0 if figures["is_reached"] else 1)
+
+
 if __name__ == "__main__":
     app(prog_name="python -m bench")

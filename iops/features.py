@@ -10,7 +10,7 @@ for p99_to_await, which then is that ratio.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -42,6 +42,7 @@ class State:
     means: Mapping[int, Array]  # by span: [..., disk, channel]
     day: Array  # [..., disk, channel, level]
     week: Array
+    steps: Array  # [..., disk, channel]
     z_day: Mapping[int, Array]  # by span: [..., disk, channel]
     z_week: Mapping[int, Array]
     ratio_median: Array  # r of `iops.peers` over 15 minutes
@@ -56,21 +57,20 @@ def state_of(minutes: Array, day: Array, week: Array, *, last: int = 1) -> State
 
     The tables are [minute, disk, channel, level], or [disk, channel, level] where they are the same for all.
     """
-    means = {span: mean_of_last(minutes[..., : len(CHANNELS)], span)[-last:] for span in SPANS}
-    tail = mean_of_last(minutes[..., P99:], TAIL)[-last:]
-    awaits = minutes[..., AWAIT]
-    ratios = log_ratios(awaits)
-    known = np.isfinite(ratios)
-    mean, square, share = (mean_of_last(part, HOUR)[-last:] for part in (ratios, ratios**2, known.astype(float)))
-    known_minutes = np.rint(share * np.minimum(np.arange(len(minutes)) + 1, HOUR)[-last:, np.newaxis])
-    recent = _windows(ratios, TAIL)[-last:]
+    means = dict(zip(SPANS, means_of_last(minutes[..., : len(CHANNELS)], SPANS, last=last), strict=True))
+    (tail,) = means_of_last(minutes[..., P99:], (TAIL,), last=last)
+    ratios = log_ratios(minutes[..., AWAIT])
+    ((mean, square),) = np.moveaxis(means_of_last(np.stack([ratios, ratios**2], axis=1), (HOUR,), last=last), 2, 1)
+    known_minutes = _sum_of_last(np.isfinite(ratios).astype(float), HOUR, last)
+    recent = _windows(ratios[-(last + TAIL - 1) :], TAIL)[-last:]
     is_enough = np.isfinite(recent).sum(axis=-1) >= ENOUGH_PEER_MINUTES
     return State(
         means=means,
         day=day,
         week=week,
-        z_day={span: robust_z(means[span], day) for span in (3, 15)},
-        z_week={span: robust_z(means[span], week) for span in (3, 15, 60)},
+        steps=step(means[5], means[60], day),
+        z_day=_z_of(means, (3, 15), day),
+        z_week=_z_of(means, (3, 15, 60), week),
         ratio_median=np.where(is_enough, quantile(recent, 0.5), np.nan),
         ratio_p10=np.where(is_enough, quantile(recent, 0.1), np.nan),
         peer_standing=standing(
@@ -86,15 +86,16 @@ def matrix(state: State) -> NDArray[np.float32]:
     return np.stack([feature(state) for feature in FEATURES.values()], axis=-1).astype(np.float32)
 
 
-def mean_of_last(values: Array, span: int) -> Array:
-    """At each row the mean of the known values of the last `span` rows; null where there is none.
+def means_of_last(values: Array, spans: Sequence[int], *, last: int) -> Array:
+    """At each of the `last` rows the mean of the known values of the last so many rows; null where there is none.
 
-    >>> mean_of_last(np.array([1.0, np.nan, 3.0, 8.0]), 2).tolist()
-    [1.0, 1.0, 3.0, 5.5]
+    >>> means_of_last(np.array([1.0, np.nan, 3.0, 8.0]), (2, 3), last=4).tolist()
+    [[1.0, 1.0, 3.0, 5.5], [1.0, 1.0, 2.0, 5.5]]
     """
     is_known = np.isfinite(values)
-    known, total = (_sum_of_last(part, span) for part in (is_known.astype(float), np.where(is_known, values, 0.0)))
-    known = np.rint(known)
+    both = np.stack([is_known, np.where(is_known, values, 0.0)], axis=1)
+    sums = np.stack([_sum_of_last(both, span, last) for span in spans])
+    known, total = sums[:, :, 0], sums[:, :, 1]
     return np.asarray(np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0))
 
 
@@ -189,7 +190,7 @@ def _z(channel: str) -> Callable[[State], Array]:
 
 def _step(channel: str) -> Callable[[State], Array]:
     index = CHANNELS.index(channel)
-    return lambda state: step(state.means[5][..., index], state.means[60][..., index], state.day[..., index, :])
+    return lambda state: state.steps[..., index]
 
 
 STEP_CHANNELS: Final = ("queue_depth", "read_bytes_s", "service_ms", "write_iops", "await_ms", "write_bytes_s")
@@ -221,8 +222,14 @@ def _windows(values: Array, span: int) -> Array:
     return np.asarray(sliding_window_view(padded, span, axis=0))
 
 
-def _sum_of_last(values: Array, span: int) -> Array:
+def _z_of(means: Mapping[int, Array], spans: Sequence[int], table: Array) -> Mapping[int, Array]:
+    return dict(zip(spans, robust_z(np.stack([means[span] for span in spans]), table), strict=True))
+
+
+def _sum_of_last(values: Array, span: int, last: int) -> Array:
     """Put together of sums of 1, 2, 4 ... rows: a difference of running sums never quite forgets a spike."""
+    if last == 1:
+        return np.asarray(values[-span:].sum(axis=0, keepdims=True))
     total, part = np.zeros_like(values), values
     taken, width = 0, 1  # rows
     while True:
@@ -230,7 +237,7 @@ def _sum_of_last(values: Array, span: int) -> Array:
             total[taken:] += part[: max(0, len(part) - taken)]
             taken += width
         if taken == span:
-            return total
+            return total[-last:]
         longer = part.copy()
         longer[width:] += part[: max(0, len(part) - width)]
         part, width = longer, 2 * width

@@ -43,14 +43,13 @@ def minutes_of(window: Window, *, end_minute: int, count: int) -> Array:
     made = np.full((count, len(SERIES)), np.nan)
     at_ms = np.frombuffer(window.at_ms, dtype=np.int64)
     # A sample is the interval that ends with it, so one at a full minute belongs to the minute before.
-    minute = (at_ms - 1) // MINUTE_MS - (end_minute - count)
-    first, last = np.searchsorted(minute, (0, count))
-    if first == last:
+    edges = np.searchsorted(at_ms, np.arange(end_minute - count, end_minute + 1) * MINUTE_MS, side="right")
+    (known,) = np.nonzero(edges[1:] > edges[:-1])
+    if not len(known):
         return made
-    minute = minute[first:last]
-    starts = np.flatnonzero(np.diff(minute, prepend=-1))
+    first, last = edges[0], edges[-1]
     columns = {name: np.frombuffer(window.columns[name])[first:last] for name in _READ}
-    made[minute[starts]] = _means(columns, starts).T
+    made[known] = _means(columns, edges[known] - first).T
     return made
 
 
@@ -92,49 +91,25 @@ def pool_tables(tables: Sequence[Array]) -> Array:
     return np.asarray(table)
 
 
-_READ: Final = (
-    "interval_s",
-    "read_iops",
-    "write_iops",
-    "read_bytes_s",
-    "write_bytes_s",
-    "read_await_ms",
-    "write_await_ms",
-    "queue_depth",
-    "utilization_ratio",
-    "in_flight",
-    "latency_p99_ms",
-    "io_errors",
-)
+_PLAIN: Final = ("queue_depth", "read_iops", "read_bytes_s", "utilization_ratio", "write_iops", "write_bytes_s")
+_READ: Final = (*_PLAIN, "read_await_ms", "write_await_ms", "in_flight", "latency_p99_ms", "io_errors")
 
 
 def _means(columns: Mapping[str, Array], starts: NDArray[np.intp]) -> Array:
-    count = np.diff(starts, append=len(columns["interval_s"]))
-    iops = columns["read_iops"] + columns["write_iops"]
-    reads = np.where(np.isnan(columns["read_await_ms"]), 0, columns["read_iops"])
-    writes = np.where(np.isnan(columns["write_await_ms"]), 0, columns["write_iops"])
-    waited = np.nan_to_num(columns["read_await_ms"]) * reads + np.nan_to_num(columns["write_await_ms"]) * writes
-    p99 = columns["latency_p99_ms"]
-    troubled = (np.nan_to_num(columns["io_errors"]) > 0) | ((columns["in_flight"] > 0) & (iops == 0))
-    sums = np.add.reduceat(
-        np.stack(
-            [
-                columns["queue_depth"],
-                columns["read_iops"],
-                columns["read_bytes_s"],
-                columns["utilization_ratio"],
-                columns["write_iops"],
-                columns["write_bytes_s"],
-                reads + writes,
-                waited,
-                np.nan_to_num(p99),
-                np.isfinite(p99),
-                troubled,
-            ]
-        ),
-        starts,
-        axis=1,
-    )
+    count = np.diff(starts, append=len(columns["queue_depth"]))
+    reads, writes, p99 = columns["read_iops"], columns["write_iops"], columns["latency_p99_ms"]
+    read_await, write_await = columns["read_await_ms"], columns["write_await_ms"]
+    is_read, is_written, has_tail = read_await == read_await, write_await == write_await, p99 == p99  # not null
+    parts = np.zeros((11, len(reads)))
+    for place, name in enumerate(_PLAIN):
+        parts[place] = columns[name]
+    parts[6] = reads * is_read + writes * is_written
+    np.multiply(read_await, reads, out=parts[7], where=is_read)
+    np.add(parts[7], write_await * writes, out=parts[7], where=is_written)
+    np.copyto(parts[8], p99, where=has_tail)
+    parts[9] = has_tail
+    parts[10] = (columns["io_errors"] > 0) | ((columns["in_flight"] > 0) & (reads + writes == 0))
+    sums = np.add.reduceat(parts, starts, axis=1)
     queue, read, read_bytes, busy, write, write_bytes, timed, waited, tail, tails, trouble = sums
     return np.stack(
         [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from iops.features import FEATURE_SET_ID, FEATURES, NAMES, STEP_CHANNELS, mean_of_last
+from iops.features import FEATURE_SET_ID, FEATURES, NAMES, STEP_CHANNELS, means_of_last
 from iops.minutes import CHANNELS, P99, SERIES, TROUBLED
 from tests.unit.builders import examples
 from tests.unit.groups import a_group, a_quiet_group, column
@@ -189,7 +189,7 @@ def test_a_disk_in_trouble_once_is_in_trouble_for_fifteen_minutes() -> None:
     span=st.sampled_from([1, 2, 3, 5, 15, 60]),
 )
 def test_a_moving_mean_is_the_mean_of_its_rows(values: list[float], span: int) -> None:
-    made = mean_of_last(np.array(values), span)
+    (made,) = means_of_last(np.array(values), (span,), last=len(values))
 
     for row, mean in enumerate(made.tolist()):
         known = [value for value in values[max(0, row - span + 1) : row + 1] if value == value]
