@@ -100,17 +100,15 @@ def _means(columns: Mapping[str, Array], starts: NDArray[np.intp]) -> Array:
     reads, writes, p99 = columns["read_iops"], columns["write_iops"], columns["latency_p99_ms"]
     read_await, write_await = columns["read_await_ms"], columns["write_await_ms"]
     is_read, is_written, has_tail = read_await == read_await, write_await == write_await, p99 == p99  # not null
-    parts = np.zeros((11, len(reads)))
-    for place, name in enumerate(_PLAIN):
-        parts[place] = columns[name]
-    parts[6] = reads * is_read + writes * is_written
-    np.multiply(read_await, reads, out=parts[7], where=is_read)
-    np.add(parts[7], write_await * writes, out=parts[7], where=is_written)
-    np.copyto(parts[8], p99, where=has_tail)
-    parts[9] = has_tail
-    parts[10] = (columns["io_errors"] > 0) | ((columns["in_flight"] > 0) & (reads + writes == 0))
-    sums = np.add.reduceat(parts, starts, axis=1)
-    queue, read, read_bytes, busy, write, write_bytes, timed, waited, tail, tails, trouble = sums
+    is_troubled = (columns["io_errors"] > 0) | ((columns["in_flight"] > 0) & (reads + writes == 0))
+    # One by one, because together they need memory that the system gives back and takes again each time.
+    queue, read, read_bytes, busy, write, write_bytes = (np.add.reduceat(columns[name], starts) for name in _PLAIN)
+    timed = np.add.reduceat(reads * is_read + writes * is_written, starts)
+    waited = np.add.reduceat(
+        np.where(is_read, read_await * reads, 0.0) + np.where(is_written, write_await * writes, 0.0), starts
+    )
+    tail, tails = np.add.reduceat(np.where(has_tail, p99, 0.0), starts), np.add.reduceat(has_tail, starts, dtype=float)
+    trouble = np.add.reduceat(is_troubled, starts, dtype=float)
     return np.stack(
         [
             queue / count,

@@ -43,8 +43,7 @@ def median_of_others(values: Array) -> Array:
     known = np.isfinite(values)
     order = np.argsort(values, axis=-1)  # NaN last
     ordered = np.take_along_axis(values, order, -1)
-    place = np.empty_like(order)
-    np.put_along_axis(place, order, np.broadcast_to(np.arange(values.shape[-1]), order.shape), -1)
+    place = np.argsort(order, axis=-1)
     others = known.sum(axis=-1, keepdims=True) - 1
     low, high = (others - 1) // 2, others // 2
     low, high = low + (place <= low), high + (place <= high)  # stepping over the disk itself
@@ -85,6 +84,11 @@ def quantile(values: Array, share: float) -> Array:
     place = share * np.maximum(known - 1, 0)
     low = np.floor(place).astype(np.intp)
     high = np.minimum(low + 1, np.maximum(known - 1, 0))
-    below = np.take_along_axis(ordered, low[..., np.newaxis], -1)[..., 0]
-    above = np.take_along_axis(ordered, high[..., np.newaxis], -1)[..., 0]
+    below, above = _taken(ordered, low), _taken(ordered, high)
     return np.where(known > 0, below + (above - below) * (place - low), np.nan)
+
+
+def _taken(ordered: Array, place: NDArray[np.intp]) -> Array:
+    """One of each row; `np.take_along_axis` takes three times as long for a few rows."""
+    rows = ordered.reshape(-1, ordered.shape[-1])
+    return rows[np.arange(len(rows)), place.ravel()].reshape(place.shape)
