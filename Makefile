@@ -38,10 +38,11 @@ test: setup ## run every test this machine can run; skipped ones say why
 test-unit: setup ## run the unit layer: under 10 s, no network
 	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services bench --doctest-modules
 
-bench: setup ## measure: from POST to mail, what ingest takes, and beside Prometheus (5 minutes)
+bench: setup ## measure: from POST to mail, what ingest takes, beside Prometheus, and scoring (5 minutes)
 	$(BIN)/python -m bench e2e
 	$(BIN)/python -m bench ingest
 	$(BIN)/python -m bench peers
+	$(BIN)/python -m bench score
 
 openapi: setup ## write docs/openapi from the services
 	$(BIN)/python -m tests.openapi

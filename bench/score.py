@@ -22,7 +22,7 @@ from iops.contract import INSIGHT_RISK_SCORE
 from iops.features import FEATURE_SET_ID, HOUR, NAMES, matrix, state_of
 from iops.minutes import CHANNELS, MINUTE_MS, minutes_of, quantile_table
 from iops.model import CARD_FILE, INCIDENT_FILE, KIND_FILE, SEVERITY_FILE, Card, Model
-from iops.risk import KINDS, Scale, Scales, judge
+from iops.risk import KINDS, Raw, Scale, Scales, judge
 from iops.telemetry import CHANNELS as FIELDS
 from iops.telemetry import Window
 
@@ -86,11 +86,13 @@ def measure(*, seconds: float, model_dir: Path = COMMITTED) -> dict[str, Any]:
 
 
 def score(model: Model, group: Group, watch: Stopwatch) -> Array:
-    """The risk of each disk, as the service comes to it."""
+    """The risk of each disk; kind, severity and contributions are asked for only where somebody will be told."""
     minutes = watch.time("minutes", _minutes, group.windows)
     state = watch.time("state", state_of, minutes, group.day, group.week)
     features = watch.time("matrix", matrix, state)[-1]
-    raw = watch.time("predict", model.predict, features, is_quick=True)
+    margin = watch.time("predict", model.margins, features)
+    nothing_yet = np.zeros((len(features), len(KINDS)))
+    raw = Raw(margin, nothing_yet, np.zeros(len(features)), np.zeros(features.shape))
     own_level = np.full(len(features), np.nan)
     risk_score = watch.time("judge", judge, raw, features, own_level, model.card.scales).risk_score
     worth_telling = risk_score >= INSIGHT_RISK_SCORE
@@ -119,7 +121,7 @@ def make_model(folder: Path, *, rows: int = 20_000, rounds: int = TREES) -> None
         (KIND_FILE, kinds, {"objective": "multi:softprob", "num_class": len(KINDS)}),
         (SEVERITY_FILE, signal, {"objective": "reg:squarederror"}),
     ):
-        made = {"max_depth": DEPTH, "nthread": 1, **options}
+        made = {"max_depth": DEPTH, "nthread": 1, "num_parallel_tree": 2 if name == INCIDENT_FILE else 1, **options}
         data = xgboost.DMatrix(features, labels, feature_names=list(NAMES), nthread=1)
         xgboost.train(made, data, rounds).save_model(folder / name)
     scale = Scale(slope=1, intercept=-2, knots=((-8.0, 0.0), (4.0, 60.0), (6.0, 80.0), (9.0, 100.0)))

@@ -107,8 +107,8 @@ def _means(columns: Mapping[str, Array], starts: NDArray[np.intp]) -> Array:
     waited = np.add.reduceat(
         np.where(is_read, read_await * reads, 0.0) + np.where(is_written, write_await * writes, 0.0), starts
     )
-    tail, tails = np.add.reduceat(np.where(has_tail, p99, 0.0), starts), np.add.reduceat(has_tail, starts, dtype=float)
-    trouble = np.add.reduceat(is_troubled, starts, dtype=float)
+    tail, tails = np.add.reduceat(np.where(has_tail, p99, 0.0), starts), np.add.reduceat(has_tail.astype(float), starts)
+    trouble = np.add.reduceat(is_troubled.astype(float), starts)
     return np.stack(
         [
             queue / count,

@@ -55,6 +55,11 @@ class Model:
         if self.card.kinds != tuple(KINDS):
             raise UnfitModel(f"{directory} knows other kinds of incidents")
 
+    def margins(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The margin of [disk, feature] alone: what risks are made of; the rest is asked of a few disks only."""
+        matrix = xgboost.DMatrix(features, nthread=1)
+        return np.asarray(self._incident.predict(matrix, output_margin=True, validate_features=False), np.float64)
+
     def predict(self, features: NDArray[np.float32], *, is_quick: bool = False) -> Raw:
         """What the trees say of [disk, feature].
 

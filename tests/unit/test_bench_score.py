@@ -33,5 +33,6 @@ def test_quick_contributions_have_the_same_margin(model: Model) -> None:
     exact, quick = model.predict(features), model.predict(features, is_quick=True)
 
     np.testing.assert_allclose(quick.margin, exact.margin, atol=1e-5)
+    np.testing.assert_allclose(model.margins(features), exact.margin, atol=1e-5)
     np.testing.assert_allclose(quick.kinds, exact.kinds)
     assert quick.contributions.shape == exact.contributions.shape == (9, 25)
