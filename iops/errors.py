@@ -35,6 +35,10 @@ class IopsError(Exception):
         super().__init__(detail)
         self.detail = detail
 
+    def forget_frames(self) -> None:
+        """Lets go of the frames it passed: a future, a group or a local that holds it would keep a whole body."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+
 
 class MalformedBody(IopsError):
     status = 400

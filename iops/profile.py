@@ -52,8 +52,11 @@ def renewed(before: Profile | None, minutes: Array, *, minute: int, page_scores:
         place = bin_of(score)
         counts[place] = counts.get(place, 0) + 1
     levels[today] = counts
+    kept = range(today - DAYS + 1, today + 1)
     return Profile(
-        table, *({day: kept[day] for day in kept if today - DAYS < day <= today} for kept in (midnights, levels))
+        table,
+        {day: midnights[day] for day in midnights if day in kept},
+        {day: levels[day] for day in levels if day in kept},
     )
 
 
