@@ -30,6 +30,7 @@ INSTANCE_TYPE: Final = "ml.m5.xlarge"  # $0.23 an hour
 AT_ONCE: Final = 5  # candidates; more at once is sooner, but the search learns less from each
 CANDIDATE_LIMIT_S: Final = 3_600
 POLL_S: Final = 30.0
+METRIC_REGEX: Final = f"{METRIC}=([0-9.]+)"  # found in the log of a candidate
 SCRIPT: Final = Path(__file__).with_name("tuning_script.py")
 PASSING: Final = frozenset({"InProgress", "Stopping", "Deleting"})
 
@@ -158,7 +159,7 @@ def _request(order: Order, name: str, prefix: str) -> dict[str, Any]:
             "AlgorithmSpecification": {
                 "TrainingImage": order.image_uri,
                 "TrainingInputMode": "File",
-                "MetricDefinitions": [{"Name": METRIC, "Regex": f"^{METRIC}=([0-9.]+)"}],
+                "MetricDefinitions": [{"Name": METRIC, "Regex": METRIC_REGEX}],
             },
             "RoleArn": order.role_arn,
             "InputDataConfig": [

@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -23,7 +24,7 @@ from iops.model import Model
 from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from local.supervisor import Child, Supervisor
-from ml import tuning_job
+from ml import tuning_job, tuning_script
 from ml.archive import pack_model
 from ml.deploy import deploy, open_cloud
 from ml.endpoint import Cloud
@@ -188,6 +189,25 @@ def test_the_search_is_taken_as_a_tuning_job(cloud: Cloud) -> None:
     # moto's best candidate is of a search that nobody asked for, and that is not believed.
     with pytest.raises(TuningFailed, match=r"searched \['string'\], not \['eta', 'max_depth'\]"):
         tuning_job.wait_for_best(name, search, ours, deadline_s=60)
+
+
+def test_the_search_runs_as_the_container_runs_it(tmp_path: Path) -> None:
+    features = some_features(400)
+    incident = np.nan_to_num(features[:, 0]) > 1
+    host = np.array([f"host-{number % 4}" for number in range(400)])
+    everywhere = np.ones(400)
+    rows = tuning_job.write_rows(features, incident, weight=everywhere, host=host, is_judged=everywhere > 0)
+    (tmp_path / tuning_script.ROWS_FILE).write_bytes(rows)
+
+    given = "--max_depth 2 --eta 0.3 --rounds 10 --folds 2 --nthread 1 --_tuning_objective_metric auc_pr"
+    command = [sys.executable, "-I", str(tuning_job.SCRIPT), *given.split()]
+    done = subprocess.run(
+        command, env={"SM_CHANNEL_TRAIN": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=True
+    )
+
+    found = re.search(tuning_job.METRIC_REGEX, done.stdout)
+    assert found is not None
+    assert 0.9 < float(found[1]) <= 1
 
 
 async def test_a_service_asks_the_endpoint(moto: str, cloud: Cloud, model_dir: Path, tmp_path: Path) -> None:
