@@ -16,7 +16,8 @@ IopsError                  500 internal
 │   ├── QueueFull              queue_full
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
-    └── DamagedRollup          damaged_rollup
+    ├── DamagedRollup          damaged_rollup
+    └── DamagedProfile         damaged_profile
 """
 
 from dataclasses import dataclass
@@ -150,3 +151,9 @@ class DamagedRollup(DamagedChunk):
     code = "damaged_rollup"
     title = "A stored rollup cannot be read"
     noun = "rollup"
+
+
+class DamagedProfile(DamagedChunk):
+    code = "damaged_profile"
+    title = "What a model remembered of a stream cannot be read"
+    noun = "profile"
