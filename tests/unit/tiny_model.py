@@ -34,7 +34,7 @@ def write_model(directory: Path, *, version: str = VERSION) -> Path:
         SEVERITY_FILE: ({"objective": "reg:absoluteerror"}, np.nan_to_num(features[:, 1])),
     }
     for name, (parameters, label) in fits.items():
-        data = xgboost.DMatrix(features, label, nthread=1)
+        data = xgboost.DMatrix(features, label, feature_names=list(NAMES), nthread=1)  # as `ml train` names them
         xgboost.train({"max_depth": 3, "nthread": 1, **parameters}, data, 5).save_model(directory / name)
     (directory / CARD_FILE).write_text(json.dumps(a_card(version=version)))
     return directory
