@@ -23,6 +23,9 @@ EVENT_BUS: Final = "iops-dashboard-alerts"
 EVENT_RULE: Final = "iops-dashboard-high-risk"
 ALERT_TOPIC: Final = "iops-dashboard-high-risk-alerts"
 
+# The SageMaker endpoint that `ml deploy` makes and the insights service may ask.
+RISK_ENDPOINT: Final = "iops-dashboard-risk"
+
 # The score that reaches people, and the one that is worth an insight.
 PAGE_RISK_SCORE: Final = 80
 INSIGHT_RISK_SCORE: Final = 60

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final
 
@@ -68,9 +69,11 @@ class Metrics:
         """A number that goes up and down."""
         return Gauge(name, documentation, labels, registry=self.registry)
 
-    def histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
-        """Seconds, in buckets from 2 ms to 20 s."""
-        return Histogram(name, documentation, labels, registry=self.registry, buckets=LATENCY_BUCKETS_S)
+    def histogram(
+        self, name: str, documentation: str, *labels: str, buckets: Sequence[float] = LATENCY_BUCKETS_S
+    ) -> Histogram:
+        """Seconds, in buckets from 2 ms to 20 s; or what else has `buckets`."""
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
 
     def expose(self) -> bytes:
         """Everything in Prometheus's text format."""
