@@ -59,12 +59,15 @@ def features_of(host: Host) -> NDArray[np.float32]:
     return found
 
 
-def tables_of(host: Host) -> tuple[NDArray[np.int64], Array, Array]:
-    """Each hour that has a minute, or follows one within a run; its tables of 24 h and of 7 days, made when it began.
+def tables_of(host: Host, hours: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Array, Array]:
+    """The tables of 24 h and of 7 days of the `hours` asked for, made when each began.
+
+    If none are asked for: of each hour that has a minute, or follows one within a run.
 
     As in serving: the week is the tables of the last midnights, with the present day's.
     """
-    hours = np.unique(np.concatenate([np.arange(m[0] // HOUR, m[-1] // HOUR + 1) for m in _minutes_of_runs(host)]))
+    if hours is None:
+        hours = np.unique(np.concatenate([np.arange(m[0] // HOUR, m[-1] // HOUR + 1) for m in _minutes_of_runs(host)]))
     shape = (len(host.disks), len(CHANNELS), len(LEVELS))
     day, week = np.full((len(hours), *shape), np.nan), np.full((len(hours), *shape), np.nan)
     midnights: dict[int, Array] = {}
