@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from iops.insight import PredictionType
 from ml.device import DeviceClass
 from ml.hosts import DAY
-from ml.traffic import Character, log_uniform, wander
+from ml.traffic import Character, log_uniform
 
 Array = NDArray[np.float64]
 
@@ -93,29 +93,6 @@ class Episode:
         return self.event in KIND_OF
 
 
-@dataclass(slots=True)
-class Effects:
-    """What the episodes do to each minute of each disk; what is not touched is one number."""
-
-    service_factor: Array
-    demand_factor: Array
-    load_ratio: Array  # demand is at least this much of what the disk can serve
-    cap_ratio: Array  # of the demand without a fault that a throttle of requests lets through
-    cap_bytes_ratio: Array
-    slow_ratio: Array  # share of the requests that take `slow_ms` more
-    slow_ms: Array
-    error_ratio: Array
-    stalled_ratio: Array  # share of the minute in which nothing is served
-    sequential_load: Array
-    credits_wanted: Array  # demand over what a volume's credits earn
-
-    @classmethod
-    def none(cls, minutes: int, disks: int) -> Effects:
-        ones, zeros = (lambda: np.ones((minutes, disks))), (lambda: np.zeros((minutes, disks)))
-        caps = [np.full((minutes, disks), np.inf) for _ in range(2)]
-        return cls(ones(), ones(), zeros(), *caps, zeros(), zeros(), zeros(), zeros(), zeros(), zeros())
-
-
 def suits(event: Event, device: DeviceClass) -> bool:
     """Whether an event can happen to disks of a class."""
     if event is Event.BURST_CREDITS:
@@ -149,63 +126,20 @@ def episodes_of(host: Character, minutes: int, rng: Generator) -> list[Episode]:
 
 def _episode(event: Event, disks: NDArray[np.intp], minutes: int, rng: Generator) -> Episode:
     low, high = HOURS[event]
-    length = max(2, round(60 * float(log_uniform(rng, low, high))))
+    length = max(2, round(60 * log_uniform(rng, low, high)))
     late = max(0, minutes - 3 * DAY // 2) if rng.random() < LATE_SHARE else 0
     begin = int(rng.integers(late, minutes))
     if event is Event.FAIL_SLOW and rng.random() < OLD_SHARE:
         begin = -DAY  # and perhaps for ever
         length += DAY + (minutes if rng.random() < 0.7 else int(rng.integers(minutes)))
-    ramp = 0.0 if event in (Event.REBOOT, Event.DEPLOY) else float(log_uniform(rng, 0.5, max(1, min(length / 3, 240))))
+    ramp = 0.0 if event in (Event.REBOOT, Event.DEPLOY) else log_uniform(rng, 0.5, max(1, min(length / 3, 240)))
     at = np.arange(minutes)
     strength = np.clip(
         np.minimum((at + 1 - begin) / max(ramp, 1e-9), (begin + length - at) / max(ramp / 4, 1e-9)), 0, 1
     )
+    if event is Event.REBOOT:  # caches fill again
+        strength *= np.clip((begin + length - at) / length, 0, 1)
     if event in KIND_OF and rng.random() < 0.3:
         period, phase, low = log_uniform(rng, 20, 720), rng.uniform(0, 2 * math.pi), rng.uniform(0.2, 0.8)
         strength *= low + (1 - low) * (0.5 + 0.5 * np.cos(2 * math.pi * at / period + phase))
     return Episode(event, disks, begin, begin + length, strength)
-
-
-def add_effect(effects: Effects, episode: Episode, rng: Generator) -> None:
-    """Adds what an episode does; how much it does is drawn here."""
-    disks, strength = episode.disks, episode.strength[:, np.newaxis]
-    is_there = strength[:, 0] > 0
-    match episode.event:
-        case Event.FAIL_SLOW:
-            effects.service_factor[:, disks] *= log_uniform(rng, 1.15, 10) ** strength
-        case Event.NOISY_NEIGHBOUR:  # takes a share of what all these disks stand on
-            restless = 1 + 0.25 * wander(rng, len(strength), 1, every=4)
-            taken = np.clip(rng.uniform(0.25, 0.85) * strength * restless, 0, 0.93)
-            effects.service_factor[:, disks] /= 1 - taken
-        case Event.TAIL_LATENCY:
-            effects.slow_ratio[:, disks] = log_uniform(rng, 0.003, 0.05) * strength
-            effects.slow_ms[:, disks] = log_uniform(rng, 20, 500)
-        case Event.IO_ERRORS:
-            is_bad = rng.random(strength.shape) < rng.uniform(0.2, 1)
-            effects.error_ratio[:, disks] = log_uniform(rng, 0.0005, 0.05) * strength * is_bad
-            effects.slow_ratio[:, disks] = effects.error_ratio[:, disks]
-            effects.slow_ms[:, disks] = log_uniform(rng, 10, 1000)
-        case Event.IOPS_CAP:
-            effects.cap_ratio[np.ix_(is_there, disks)] = rng.uniform(0.5, 1.1)
-        case Event.THROUGHPUT_CAP:
-            effects.cap_bytes_ratio[np.ix_(is_there, disks)] = rng.uniform(0.5, 1.1)
-        case Event.STALL:
-            effects.stalled_ratio[:, disks] = np.where(strength > 0, rng.choice((1.0, 1.0, rng.uniform(0.1, 1))), 0)
-        case Event.OVERLOAD:
-            effects.load_ratio[:, disks] = rng.uniform(1.02, 1.6) * strength
-        case Event.BURST_CREDITS:
-            effects.credits_wanted[:, disks] = rng.uniform(1.2, 3) * strength
-        case Event.BACKUP:
-            effects.sequential_load[:, disks] = rng.uniform(0.4, 0.9) * strength
-        case Event.SCRUB:
-            effects.sequential_load[:, disks] = rng.uniform(0.2, 0.5) * strength
-        case Event.BATCH_JOB:
-            effects.demand_factor[:, disks] *= log_uniform(rng, 1.5, 6) ** strength
-        case Event.DEPLOY:
-            effects.demand_factor[:, disks] *= log_uniform(rng, 0.4, 2.5) ** strength
-        case Event.REBOOT:  # cold caches: more gets through to the disks, and costs more
-            warm = np.clip((episode.end - np.arange(len(strength))) / (episode.end - episode.begin), 0, 1)[
-                :, np.newaxis
-            ]
-            effects.demand_factor[:, disks] *= rng.uniform(1, 2) ** (strength * warm)
-            effects.service_factor[:, disks] *= rng.uniform(1.1, 2) ** (strength * warm)

@@ -16,21 +16,20 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from iops.minutes import AWAIT, CHANNELS, SERIES
+from iops.minutes import CHANNELS, SERIES
 from iops.risk import KINDS
-from ml.episodes import EVENTS, KIND_OF, Effects, Episode, Event, add_effect, episodes_of
+from ml.effects import Effects, add_effect
+from ml.episodes import EVENTS, KIND_OF, Episode, Event, episodes_of
 from ml.hosts import DAY, UNKNOWN, Host
-from ml.queueing import Array, Limits, Load, allowed_s, busy_ratio, credits_after, flow, least, most, open_requests
-from ml.queueing import with_sequential_reads as with_sequential
+from ml.queueing import Array, busy_ratio, open_requests
+from ml.steady import MINUTE_S, Asked, Served, serve
 from ml.traffic import START, Character, character_of, cost_factor, log_uniform, wander, wanted_iops
 
-MINUTE_S: Final = 60.0
 STALL_FELT_MS: Final = 30_000.0  # in a minute in which nothing comes back a caller has waited half of it
 FELT: Final = math.log(1.15)  # a severity below it nobody notices
 ALWAYS_FELT: Final = (Event.STALL, Event.IO_ERRORS, Event.TAIL_LATENCY)  # where the mean is not what hurts
 BLIPS: Final = 1e-5  # of the minutes have an error that means nothing
 ONLY_AWAIT: Final = ("read_bytes_s", "write_bytes_s", "await_ms")  # what some exporters know
-MISSING_SHARE: Final = 0.2  # of the hosts lose minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Simulated:
     def is_felt(self) -> NDArray[np.bool_]:
         """[minute, disk]: a fault that a caller can notice; a throttle at night is not."""
         always = np.isin(self.event, [EVENTS.index(event) for event in ALWAYS_FELT])
-        return (self.host.incident == 1) & ((self.host.severity >= FELT) | always)
+        return np.asarray((self.host.incident == 1) & ((self.host.severity >= FELT) | always))
 
 
 def simulated_hosts(*, seed: int, hosts: int, minutes: int) -> Iterator[Host]:
@@ -66,7 +65,7 @@ def simulate(
     character: Character, episodes: Sequence[Episode], minutes: int, rng: Generator, *, name: str = "simulated"
 ) -> Simulated:
     """A host of a given character to which given episodes happen."""
-    asked = _Asked(
+    asked = Asked(
         iops=wanted_iops(character, minutes, rng),
         cost=cost_factor(character, minutes, rng),
         balance=rng.uniform(0.2, 1.0, character.disks),
@@ -79,13 +78,13 @@ def simulate(
     for episode in episodes:
         if episode.is_fault:
             add_effect(effects, episode, rng)
-    served = _serve(character, asked, effects)
-    usual = _serve(character, asked, without)
+    served = serve(character, asked, effects)
+    usual = serve(character, asked, without)
     event = _events(episodes, served, minutes)
     is_fault = np.isin(event, [EVENTS.index(each) for each in KIND_OF])
     severity = np.log(_felt_ms(served, effects) / _felt_ms(usual, without))
     kinds = np.array([KINDS.index(KIND_OF[each]) if each in KIND_OF else UNKNOWN for each in EVENTS], np.int8)
-    rows = _measured_rows(episodes, minutes, rng)
+    rows = _measured_rows(episodes, minutes, character.loses_minutes, rng)
     host = Host(
         name=name,
         disks=tuple(f"disk{disk}" for disk in range(character.disks)),
@@ -98,119 +97,13 @@ def simulate(
     return Simulated(host, event[rows], character, tuple(episodes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    iops: Array
-    cost: Array
-    balance: Array  # of the burst credits at the beginning, share of the bucket
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """The steady state of each minute; rates are a second."""
-
-    load: Load[Array]
-    let_through: Array
-    wait_ms: Array
-    stuck: Array  # requests that wait for the end of a stall
-    stuck_ms: Array  # what a stall adds to the mean of those that complete
-    is_out_of_credits: NDArray[np.bool_]
-
-    @property
-    def await_ms(self) -> Array:
-        return self.load.mean_ms + self.wait_ms + self.stuck_ms
-
-
-def _serve(character: Character, asked: _Asked, effects: Effects) -> _Served:
-    load = _load(character, asked, effects)
-    limits, is_out = _limits(character, load, effects, asked.balance)
-    steady = flow(load, limits)
-    stall_s = MINUTE_S * effects.stalled_ratio
-    stuck = least(load.arrivals_s * stall_s, character.open_limit)
-    # Those that waited for a stall to end waited half of it on average.
-    completions = most(load.arrivals_s * steady.let_through_ratio * (MINUTE_S - stall_s), 0.0) + stuck
-    stuck_ms = np.where(effects.stalled_ratio < 1, stuck / completions * 500 * stall_s, 0.0)
-    return _Served(load, steady.let_through_ratio, steady.wait_ms, stuck, stuck_ms, is_out)
-
-
-def _load(character: Character, asked: _Asked, effects: Effects) -> Load[Array]:
-    device = character.device
-    slowness = asked.cost * effects.service_factor
-    read_bytes, write_bytes = (np.broadcast_to(each, slowness.shape) for each in _sizes(character))
-    read_ms = (device.read_ms + 1000 * read_bytes / device.lane_bytes_s) * slowness
-    write_ms = (device.write_ms + 1000 * write_bytes / device.lane_bytes_s) * slowness
-    ratio = character.read_ratio
-    mean_ms, mean_bytes = (ratio * one + (1 - ratio) * two for one, two in ((read_ms, write_ms), _sizes(character)))
-    iops = least(asked.iops * effects.demand_factor, np.broadcast_to(character.limit_iops, slowness.shape))
-    full_iops = least(1000 * min(device.lanes, character.open_limit) / mean_ms, device.throughput_bytes_s / mean_bytes)
-    iops = most(iops, effects.load_ratio * full_iops)
-    if device.credits is not None:
-        earned_iops = device.credits.earned_s / (mean_bytes if device.credits.are_bytes else 1)
-        iops = most(iops, effects.credits_wanted * earned_iops)
-    load = Load(iops * ratio, iops * (1 - ratio), read_bytes, write_bytes, read_ms, write_ms)
-    if not effects.sequential_load.any():
-        return load
-    return with_sequential(
-        load,
-        share=effects.sequential_load,
-        big_ms=device.service_ms(device.sequential_ms, device.backup_bytes) * slowness,
-        big_bytes=device.backup_bytes,
-        lanes=device.lanes,
-        throughput_bytes_s=device.sustained_bytes_s,
-    )
-
-
-def _sizes(character: Character) -> tuple[Array, Array]:
-    return character.read_bytes, character.write_bytes
-
-
-def _limits(
-    character: Character, load: Load[Array], effects: Effects, balance: Array
-) -> tuple[Limits[Array], NDArray[np.bool_]]:
-    """Provisioning, injected caps and burst credits; and where the credits hold back what is asked."""
-    device = character.device
-    cap_iops = least(_cap(load.arrivals_s, effects.cap_ratio), device.provisioned_iops or math.inf)
-    cap_bytes_s = least(_cap(load.bytes_s, effects.cap_bytes_ratio), device.throughput_bytes_s)
-    is_out = np.zeros(cap_iops.shape, np.bool_)
-    if device.credits is not None:
-        asked_s = load.bytes_s if device.credits.are_bytes else load.arrivals_s
-        allowed = _allowed(character, asked_s, balance)
-        is_out = allowed < asked_s
-        if device.credits.are_bytes:
-            cap_bytes_s = least(cap_bytes_s, allowed)
-        else:
-            cap_iops = least(cap_iops, allowed)
-    return Limits(device.lanes, character.open_limit, device.variation, cap_bytes_s, cap_iops), is_out
-
-
-def _cap(asked_s: Array, ratio: Array) -> Array:
-    """A throttle is set once: below what the disk is asked for on average while it lasts."""
-    is_capped = np.isfinite(ratio)
-    usual = np.where(is_capped, asked_s, 0).sum(axis=0) / np.maximum(is_capped.sum(axis=0), 1)
-    return np.where(is_capped, ratio, 1.0) * np.where(is_capped, usual, np.inf)
-
-
-def _allowed(character: Character, asked_s: Array, balance: Array) -> Array:
-    """What burst credits let through each minute: they are spent and earned from one to the next."""
-    credits = character.device.credits
-    assert credits is not None
-    allowed, left = np.empty_like(asked_s), balance * credits.bucket
-    earned_s = np.full_like(left, credits.earned_s)
-    for minute, asked in enumerate(asked_s):
-        now = allowed_s(left, earned_s=earned_s, burst_s=credits.burst_s, interval_s=MINUTE_S)
-        spent = MINUTE_S * least(asked, now)
-        left = credits_after(left, earned=MINUTE_S * earned_s, spent=spent, bucket=credits.bucket)
-        allowed[minute] = now
-    return allowed
-
-
-def _felt_ms(served: _Served, effects: Effects) -> Array:
+def _felt_ms(served: Served, effects: Effects) -> Array:
     """The mean that callers feel, those included that still wait."""
     mean_ms = served.await_ms + effects.slow_ratio * effects.slow_ms
     return np.where(effects.stalled_ratio >= 1, np.maximum(STALL_FELT_MS, mean_ms), mean_ms)
 
 
-def _events(episodes: Sequence[Episode], served: _Served, minutes: int) -> NDArray[np.int8]:
+def _events(episodes: Sequence[Episode], served: Served, minutes: int) -> NDArray[np.int8]:
     """Faults over benign events over ordinary time. A deployment is news for a day; credits hurt when they are out."""
     event = np.zeros(served.wait_ms.shape, np.int8)
     for episode in sorted(episodes, key=lambda each: each.is_fault):
@@ -224,7 +117,7 @@ def _events(episodes: Sequence[Episode], served: _Served, minutes: int) -> NDArr
     return event
 
 
-def _measure(character: Character, served: _Served, effects: Effects, rng: Generator) -> NDArray[np.float32]:
+def _measure(character: Character, served: Served, effects: Effects, rng: Generator) -> NDArray[np.float32]:
     """What an agent sees of it, [minute, disk, one of SERIES], with the noise of the requests that happened to come."""
     load, shape = served.load, served.wait_ms.shape
     awake = served.let_through * (1 - effects.stalled_ratio)
@@ -263,11 +156,11 @@ def _troubled(character: Character, errors: Array, stalled: Array, rng: Generato
     """Samples of the minute with I/O errors, or stalled."""
     samples = character.samples_a_minute
     if character.counts_errors:
-        errors = rng.poisson(errors + BLIPS)
-        bad = np.ceil(samples * (1 - np.exp(-errors / samples)))
+        counted = rng.poisson(errors + BLIPS)
+        bad = np.ceil(samples * (1 - np.exp(-counted / samples)))
     else:
         bad = np.zeros(errors.shape)
-    return np.minimum(bad + np.ceil(samples * stalled), samples)
+    return np.asarray(np.minimum(bad + np.ceil(samples * stalled), samples))
 
 
 def _known(character: Character, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -280,17 +173,14 @@ def _known(character: Character, values: NDArray[np.float32]) -> NDArray[np.floa
     return values
 
 
-def _measured_rows(episodes: Sequence[Episode], minutes: int, rng: Generator) -> NDArray[np.int64]:
+def _measured_rows(episodes: Sequence[Episode], minutes: int, is_lossy: bool, rng: Generator) -> NDArray[np.int64]:
     """Minutes of which there is a measurement: none while a host reboots, and some are lost."""
     is_there = np.ones(minutes, np.bool_)
     for episode in episodes:
         if episode.event is Event.REBOOT:
             is_there[max(0, episode.begin) : episode.begin + int(rng.integers(2, 11))] = False
-    if rng.random() < MISSING_SHARE:
+    if is_lossy:
         is_there &= rng.random(minutes) >= log_uniform(rng, 1e-3, 0.03)
         gap = int(rng.integers(minutes))
         is_there[gap : gap + int(log_uniform(rng, 5, 300))] = False
     return np.flatnonzero(is_there)
-
-
-assert SERIES[AWAIT] == "await_ms"

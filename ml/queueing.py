@@ -129,8 +129,10 @@ def with_sequential_reads(
 def credits_after(balance: N, *, earned: N, spent: N, bucket: float) -> N:
     """Burst credits at the end of an interval; what does not fit into the bucket is lost.
 
-    >>> credits_after(50.0, earned=10.0, spent=25.0, bucket=100.0), credits_after(95.0, earned=10.0, spent=0, bucket=100.0)
-    (35.0, 100.0)
+    >>> credits_after(50.0, earned=10.0, spent=25.0, bucket=100.0)
+    35.0
+    >>> credits_after(95.0, earned=10.0, spent=0.0, bucket=100.0)
+    100.0
     """
     return least(most(balance + earned - spent, 0.0), bucket)
 

@@ -91,6 +91,8 @@ def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -
         limit_iops = _cap_iops(stream, effect)
         full_iops = limit_iops if math.isfinite(limit_iops) else wanted_iops
         wanted_iops += effect.overload * max(0.0, OVERLOAD_RATIO * full_iops - wanted_iops)
+    if effect.load_ratio:
+        wanted_iops = max(wanted_iops, effect.load_ratio * _full_iops(stream, slowness))
     load = Load(
         reads_s=wanted_iops * demand.read_ratio,
         writes_s=wanted_iops * (1 - demand.read_ratio),
@@ -111,6 +113,16 @@ def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -
     )
 
 
+def _full_iops(stream: Stream, slowness: float) -> float:
+    """The requests a second that lanes and throughput can serve."""
+    device, demand, ratio = stream.device, stream.demand, stream.demand.read_ratio
+    read_ms = device.service_ms(device.read_ms, demand.read_bytes)
+    write_ms = device.service_ms(device.write_ms, demand.write_bytes)
+    mean_bytes = ratio * demand.read_bytes + (1 - ratio) * demand.write_bytes
+    mean_ms = (ratio * read_ms + (1 - ratio) * write_ms) * slowness
+    return min(1000 * device.lanes / mean_ms, device.throughput_bytes_s / mean_bytes)
+
+
 def _flow(stream: Stream, load: Load[float], effect: Effect) -> Flow[float]:
     device = stream.device
     return flow(
@@ -119,10 +131,18 @@ def _flow(stream: Stream, load: Load[float], effect: Effect) -> Flow[float]:
             lanes=device.lanes,
             concurrency=device.concurrency,
             variation=device.variation,
-            throughput_bytes_s=device.throughput_bytes_s,
+            throughput_bytes_s=_throughput_bytes_s(stream, effect),
             cap_iops=_cap_iops(stream, effect),
         ),
     )
+
+
+def _throughput_bytes_s(stream: Stream, effect: Effect) -> float:
+    if effect.throughput_ratio is None:
+        return stream.device.throughput_bytes_s
+    demand = stream.demand
+    mean_bytes = demand.read_ratio * demand.read_bytes + (1 - demand.read_ratio) * demand.write_bytes
+    return effect.throughput_ratio * demand.usual_iops * mean_bytes
 
 
 def _cap_iops(stream: Stream, effect: Effect) -> float:

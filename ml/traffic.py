@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 from numpy.random import Generator
@@ -46,6 +46,7 @@ class Character:
     counts_errors: bool
     knows_trouble: bool  # whether it reports errors and stalls at all
     has_only_await: bool  # and bytes, as some exporters do
+    loses_minutes: bool
 
 
 def character_of(rng: Generator) -> Character:
@@ -63,7 +64,7 @@ def character_of(rng: Generator) -> Character:
     )
     pairs = zip(mean_ms.tolist(), np.maximum(read_bytes, write_bytes).tolist(), strict=True)
     capacity = np.array([device.capacity_iops(*pair) for pair in pairs])
-    open_limit = float(log_uniform(rng, 2, device.concurrency))
+    open_limit = log_uniform(rng, 2, device.concurrency)
     capacity = np.minimum(capacity, 1000 * open_limit / mean_ms)
     return Character(
         device=device,
@@ -80,10 +81,11 @@ def character_of(rng: Generator) -> Character:
         cost_noise=log_uniform(rng, 0.01, 0.4),
         demand_noise=log_uniform(rng, 0.02, 0.4),
         samples_a_minute=int(rng.choice((6, 30, 60))),
-        has_p99=bool(rng.random() < 0.35),
+        has_p99=bool(rng.random() < 0.5),
         counts_errors=device.counts_errors and bool(rng.random() < 0.8),
         knows_trouble=bool(rng.random() < 0.85),
         has_only_await=bool(rng.random() < 0.2),
+        loses_minutes=bool(rng.random() < 0.2),
     )
 
 
@@ -140,5 +142,10 @@ def _bursts(rng: Generator, minutes: int, columns: int, *, a_day: float) -> Arra
     return made
 
 
+@overload
+def log_uniform(rng: Generator, low: float, high: float) -> float: ...
+@overload
+def log_uniform(rng: Generator, low: float, high: float, size: int) -> Array: ...
 def log_uniform(rng: Generator, low: float, high: float, size: int | None = None) -> float | Array:
+    """A number, or `size` numbers, whose logarithm is uniform."""
     return np.exp(rng.uniform(math.log(low), math.log(high), size))

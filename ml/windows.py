@@ -63,7 +63,8 @@ def simulate(
     with pq.ParquetWriter(f"{folder}/{FILE}", SCHEMA, filesystem=filesystem) as writer:
         for index in hosts:
             count = min(PER_HOST, windows - drawn.windows)
-            writer.write_table(windows_of(simulate_host(seed=seed, index=index, minutes=MINUTES), drawn, count, seed))
+            simulated = simulate_host(seed=seed, index=index, minutes=MINUTES)
+            writer.write_table(windows_of(simulated, drawn, count, np.random.default_rng((seed, index, count))))
 
 
 def _place(out: str) -> tuple[fs.FileSystem, str]:
@@ -90,10 +91,9 @@ class Drawn:
         return sum(self.events[event] for event in KIND_OF)
 
 
-def windows_of(simulated: Simulated, drawn: Drawn, count: int, seed: int) -> pa.Table:
+def windows_of(simulated: Simulated, drawn: Drawn, count: int, rng: Generator) -> pa.Table:
     """`count` windows of a host as a table of SCHEMA; what is drawn is counted."""
     host = simulated.host
-    rng = np.random.default_rng((seed, len(host.minute), drawn.windows))
     row, disk = np.array(_draw(simulated, drawn, count, rng)).T
     kinds = [KINDS[kind].value if kind >= 0 else None for kind in host.kind[row, disk].tolist()]
     features = features_at(host, row)[np.arange(count), disk]
