@@ -79,7 +79,7 @@ def simulate(
         if episode.is_fault:
             add_effect(effects, episode, rng)
     served = serve(character, asked, effects)
-    usual = serve(character, asked, without)
+    usual = serve(character, asked, without) if any(each.is_fault for each in episodes) else served
     event = _events(episodes, served, minutes)
     is_fault = np.isin(event, [EVENTS.index(each) for each in KIND_OF])
     severity = np.log(_felt_ms(served, effects) / _felt_ms(usual, without))

@@ -6,6 +6,7 @@ of ordinary time, of the faulty disks' peers at the same minute, and of every ev
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -58,13 +59,24 @@ def simulate(
 ) -> None:
     """Simulate hosts with faults and write labelled windows of them."""
     filesystem, folder = _place(out)
-    drawn = Drawn()
-    hosts = track(range(-(-windows // PER_HOST)), description="Simulating hosts")
-    with pq.ParquetWriter(f"{folder}/{FILE}", SCHEMA, filesystem=filesystem) as writer:
-        for index in hosts:
-            count = min(PER_HOST, windows - drawn.windows)
-            simulated = simulate_host(seed=seed, index=index, minutes=MINUTES)
-            writer.write_table(windows_of(simulated, drawn, count, np.random.default_rng((seed, index, count))))
+    path, drawn, began_s = f"{folder}/{FILE}", Drawn(), time.perf_counter()
+    try:
+        with pq.ParquetWriter(path, SCHEMA, filesystem=filesystem) as writer:
+            for table in track(_tables(windows, seed, drawn), "Simulating", total=-(-windows // PER_HOST)):
+                writer.write_table(table)
+    except BaseException:  # also an interrupt: a file that looks whole and is not misleads whoever trains
+        filesystem.delete_file(path)
+        raise
+    taken_s = time.perf_counter() - began_s
+    typer.echo(f"{windows:,} windows in {taken_s:.0f} s, {windows / taken_s:.0f}/s, {drawn.faults:,} of them of faults")
+    typer.echo(", ".join(f"{event} {count:,}" for event, count in drawn.events.most_common()))
+
+
+def _tables(windows: int, seed: int, drawn: Drawn) -> Iterator[pa.Table]:
+    for index in range(-(-windows // PER_HOST)):
+        simulated = simulate_host(seed=seed, index=index, minutes=MINUTES)
+        rng = np.random.default_rng((seed, index, MINUTES))
+        yield windows_of(simulated, drawn, min(PER_HOST, windows - drawn.windows), rng)
 
 
 def _place(out: str) -> tuple[fs.FileSystem, str]:
