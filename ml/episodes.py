@@ -74,6 +74,7 @@ HOURS: Final[Mapping[Event, tuple[float, float]]] = MappingProxyType(  # an even
         Event.DEPLOY: (1e4, 1e4),
     }
 )
+FAIL_SLOW_WEIGHT: Final = 4  # times as many as of any other fault: only many teach how slow is slow among which peers
 OLD_SHARE: Final = 0.6  # of the slow disks have been slow since long before
 LATE_SHARE: Final = 0.6  # of the events begin in the last day and a half, when there is a past to compare with
 
@@ -103,11 +104,12 @@ def suits(event: Event, device: DeviceClass) -> bool:
 
 
 def episodes_of(host: Character, minutes: int, rng: Generator) -> list[Episode]:
-    """Draws what happens to a host: at most one fault a disk, on a third of the hosts none; and benign events."""
+    """Draws what happens to a host: at most one fault a disk, on a quarter of the hosts none; and benign events."""
     free = rng.permutation(host.disks)
     free = free[np.argsort(host.is_quiet[free], kind="stable")]  # nobody would notice on a disk that is hardly used
     faults: list[Episode] = []
     suitable = [event for event in KIND_OF if suits(event, host.device)]
+    suitable += [Event.FAIL_SLOW] * (FAIL_SLOW_WEIGHT - 1)
     count = 0 if rng.random() < 0.25 else int(rng.integers(1, 4))
     for _ in range(count):
         event = suitable[rng.integers(len(suitable))]

@@ -15,7 +15,7 @@ ERROR_RATIO: Final = 0.01  # of the requests
 RETRY_MS: Final = 30.0  # what a failed request costs before it is given up
 BURST_FACTOR: Final = 2.5
 TAKEN_RATIOS: Final = (0.5, 0.85)  # of a shared device that a neighbour takes
-THROUGHPUT_RATIOS: Final = (0.8, 0.4)  # of the usual bytes that a cap lets through
+THROUGHPUT_RATIOS: Final = (0.6, 0.3)  # of the usual bytes that a cap lets through
 FULL_RATIOS: Final = (1.1, 1.5)  # demand over what lanes and throughput can serve
 
 

@@ -32,7 +32,7 @@ class Host:
     values: NDArray[np.float32]  # [minute, disk, one of SERIES], NaN where null
     incident: NDArray[np.int8]  # [minute, disk]: 1, 0, UNKNOWN or IGNORED
     kind: NDArray[np.int8]  # [minute, disk]: place in iops.risk.KINDS, UNKNOWN where nobody said
-    severity: NDArray[np.float32]  # [minute, disk]: await over what it would have been; NaN where unknown
+    severity: NDArray[np.float32]  # [minute, disk]: ln(await / what it would have been); NaN where unknown
 
     def __post_init__(self) -> None:
         shape = (len(self.minute), len(self.disks))
