@@ -14,6 +14,9 @@ OVERLOAD_RATIO: Final = 1.5  # demand over what is let through
 ERROR_RATIO: Final = 0.01  # of the requests
 RETRY_MS: Final = 30.0  # what a failed request costs before it is given up
 BURST_FACTOR: Final = 2.5
+TAKEN_RATIOS: Final = (0.5, 0.85)  # of a shared device that a neighbour takes
+THROUGHPUT_RATIOS: Final = (0.6, 0.3)  # of the usual bytes that a cap lets through
+FULL_RATIOS: Final = (1.1, 1.5)  # demand over what lanes and throughput can serve
 
 
 class FaultKind(StrEnum):
@@ -24,6 +27,9 @@ class FaultKind(StrEnum):
     IOPS_CAP = "iops_cap"
     STALL = "stall"
     IO_ERRORS = "io_errors"
+    THROUGHPUT_CAP = "throughput_cap"
+    NOISY_NEIGHBOUR = "noisy_neighbour"  # give it to all disks of the shared device
+    OVERLOAD = "overload"
 
 
 class BenignKind(StrEnum):
@@ -44,6 +50,8 @@ class Effect:
     demand_factor: float = 1.0
     overload: float = 0.0  # 0 = demand as ever, 1 = OVERLOAD_RATIO over the cap
     cap_ratio: float | None = None  # of the provisioned IOPS that are let through; None = as provisioned
+    throughput_ratio: float | None = None  # of the usual bytes that are let through; None = what the device can
+    load_ratio: float = 0.0  # demand is at least this much of what lanes and throughput can serve
     sequential_load: float = 0.0  # share of the device that large sequential reads fill up to
     error_ratio: float = 0.0
     is_stalled: bool = False
@@ -81,8 +89,7 @@ class Fault(_Episode):
             return NO_EFFECT
         match self.kind:
             case FaultKind.FAIL_SLOW:
-                mild, severe = FAIL_SLOW_FACTORS
-                return Effect(service_factor=1 + (mild + self.severity * (severe - mild) - 1) * strength)
+                return Effect(service_factor=1 + (self._between(FAIL_SLOW_FACTORS) - 1) * strength)
             case FaultKind.TAIL_LATENCY:
                 return Effect(slow_ratio=TAIL_RATIO * strength, slow_ms=TAIL_MS)
             case FaultKind.IOPS_CAP:
@@ -92,6 +99,16 @@ class Fault(_Episode):
             case FaultKind.IO_ERRORS:
                 ratio = ERROR_RATIO * strength
                 return Effect(error_ratio=ratio, slow_ratio=ratio, slow_ms=RETRY_MS)
+            case FaultKind.THROUGHPUT_CAP:
+                return Effect(throughput_ratio=self._between(THROUGHPUT_RATIOS))
+            case FaultKind.NOISY_NEIGHBOUR:
+                return Effect(service_factor=1 / (1 - self._between(TAKEN_RATIOS) * strength))
+            case FaultKind.OVERLOAD:
+                return Effect(load_ratio=self._between(FULL_RATIOS) * strength)
+
+    def _between(self, mild_to_severe: tuple[float, float]) -> float:
+        mild, severe = mild_to_severe
+        return mild + self.severity * (severe - mild)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

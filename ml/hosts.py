@@ -32,7 +32,7 @@ class Host:
     values: NDArray[np.float32]  # [minute, disk, one of SERIES], NaN where null
     incident: NDArray[np.int8]  # [minute, disk]: 1, 0, UNKNOWN or IGNORED
     kind: NDArray[np.int8]  # [minute, disk]: place in iops.risk.KINDS, UNKNOWN where nobody said
-    severity: NDArray[np.float32]  # [minute, disk]: await over what it would have been; NaN where unknown
+    severity: NDArray[np.float32]  # [minute, disk]: ln(await / what it would have been); NaN where unknown
 
     def __post_init__(self) -> None:
         shape = (len(self.minute), len(self.disks))
@@ -59,12 +59,15 @@ def features_of(host: Host) -> NDArray[np.float32]:
     return found
 
 
-def tables_of(host: Host) -> tuple[NDArray[np.int64], Array, Array]:
-    """Each hour that has a minute, or follows one within a run; its tables of 24 h and of 7 days, made when it began.
+def tables_of(host: Host, hours: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Array, Array]:
+    """The tables of 24 h and of 7 days of the `hours` asked for, made when each began.
+
+    If none are asked for: of each hour that has a minute, or follows one within a run.
 
     As in serving: the week is the tables of the last midnights, with the present day's.
     """
-    hours = np.unique(np.concatenate([np.arange(m[0] // HOUR, m[-1] // HOUR + 1) for m in _minutes_of_runs(host)]))
+    if hours is None:
+        hours = np.unique(np.concatenate([np.arange(m[0] // HOUR, m[-1] // HOUR + 1) for m in _minutes_of_runs(host)]))
     shape = (len(host.disks), len(CHANNELS), len(LEVELS))
     day, week = np.full((len(hours), *shape), np.nan), np.full((len(hours), *shape), np.nan)
     midnights: dict[int, Array] = {}

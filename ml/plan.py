@@ -12,7 +12,7 @@ from ml.device import GP3, HDD, NVME, DeviceClass
 from ml.fault import Benign, BenignKind, Fault, FaultKind
 from ml.simulate import Stream
 
-# Ten in this order: 3 fail_slow, 2 iops_cap, 2 stall, 2 io_errors, 1 tail_latency.
+# The first ten: 3 fail_slow, 2 iops_cap, 2 stall, 2 io_errors, 1 tail_latency.
 FAULT_ORDER: Final = (
     FaultKind.FAIL_SLOW,
     FaultKind.STALL,
@@ -24,6 +24,9 @@ FAULT_ORDER: Final = (
     FaultKind.STALL,
     FaultKind.IO_ERRORS,
     FaultKind.FAIL_SLOW,
+    # From the eleventh on:
+    FaultKind.THROUGHPUT_CAP,
+    FaultKind.OVERLOAD,
 )
 # Where a fault can be seen at all: a cap needs provisioned IOPS, an error a counter, a tail a disk whose mean is small.
 SUITABLE: Final[Mapping[FaultKind, tuple[DeviceClass, ...]]] = {
@@ -32,6 +35,8 @@ SUITABLE: Final[Mapping[FaultKind, tuple[DeviceClass, ...]]] = {
     FaultKind.TAIL_LATENCY: (NVME, GP3),
     FaultKind.FAIL_SLOW: (NVME, GP3, HDD),
     FaultKind.STALL: (NVME, GP3, HDD),
+    FaultKind.THROUGHPUT_CAP: (GP3,),
+    FaultKind.OVERLOAD: (NVME, HDD),
 }
 
 

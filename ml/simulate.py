@@ -11,15 +11,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from iops.clock import from_epoch_ms, to_epoch_ms
 from iops.telemetry import Sample
-from ml.device import DeviceClass, wait_ms
 from ml.fault import NO_EFFECT, OVERLOAD_RATIO, Benign, Effect, Fault
 from ml.fleet import Fleet, Stream
+from ml.queueing import Flow, Limits, Load, busy_ratio, flow, open_requests, with_sequential_reads
 
 __all__ = ["Fleet", "Stream", "samples"]
 
@@ -63,7 +62,7 @@ def _sample(stream: Stream, at: datetime, interval_s: float, effect: Effect, rng
     writes = _completions(load.writes_s * interval_s, flow.let_through_ratio, rng)
     read_ms = _await_ms(reads, load.read_ms + flow.wait_ms, stream.device.variation, effect, rng)
     write_ms = _await_ms(writes, load.write_ms + flow.wait_ms, stream.device.variation, effect, rng)
-    open_requests = ((read_ms or 0) * reads + (write_ms or 0) * writes) / 1000 / interval_s
+    open_now = open_requests(reads / interval_s, read_ms or 0) + open_requests(writes / interval_s, write_ms or 0)
     return Sample(
         at=at,
         interval_s=interval_s,
@@ -73,43 +72,11 @@ def _sample(stream: Stream, at: datetime, interval_s: float, effect: Effect, rng
         write_bytes_s=_bytes_s(writes, load.write_bytes, interval_s, rng),
         read_await_ms=read_ms,
         write_await_ms=write_ms,
-        queue_depth=round(open_requests, 3),
-        utilization_ratio=round(1 - math.exp(-open_requests), 4),
-        in_flight=_poisson(open_requests, rng),
+        queue_depth=round(open_now, 3),
+        utilization_ratio=round(busy_ratio(open_now), 4),
+        in_flight=_poisson(open_now, rng),
         io_errors=_poisson((reads + writes) * effect.error_ratio, rng) if stream.device.counts_errors else None,
     )
-
-
-@dataclass(slots=True)
-class _Load:
-    """What is asked of a disk in one interval, before anything has to wait."""
-
-    reads_s: float
-    writes_s: float
-    read_bytes: float
-    write_bytes: float
-    read_ms: float
-    write_ms: float
-
-    @property
-    def arrivals_s(self) -> float:
-        return self.reads_s + self.writes_s
-
-    @property
-    def bytes_s(self) -> float:
-        return self.reads_s * self.read_bytes + self.writes_s * self.write_bytes
-
-    @property
-    def busy_lanes(self) -> float:
-        return (self.reads_s * self.read_ms + self.writes_s * self.write_ms) / 1000
-
-
-@dataclass(slots=True)
-class _Flow:
-    """What gets through, and how long it waits on average."""
-
-    let_through_ratio: float
-    wait_ms: float
 
 
 def _slowness(rng: random.Random) -> float:
@@ -117,13 +84,16 @@ def _slowness(rng: random.Random) -> float:
     return usual * rng.uniform(*HICCUP_FACTORS) if rng.random() < HICCUP_RATIO else usual
 
 
-def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -> _Load:
+def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -> Load[float]:
     device, demand = stream.device, stream.demand
     slowness *= stream.service_factor * effect.service_factor
-    cap_iops = _cap_iops(stream, effect)
     if effect.overload:
-        wanted_iops += effect.overload * max(0.0, OVERLOAD_RATIO * (cap_iops or wanted_iops) - wanted_iops)
-    load = _Load(
+        limit_iops = _cap_iops(stream, effect)
+        full_iops = limit_iops if math.isfinite(limit_iops) else wanted_iops
+        wanted_iops += effect.overload * max(0.0, OVERLOAD_RATIO * full_iops - wanted_iops)
+    if effect.load_ratio:
+        wanted_iops = max(wanted_iops, effect.load_ratio * _full_iops(stream, slowness))
+    load = Load(
         reads_s=wanted_iops * demand.read_ratio,
         writes_s=wanted_iops * (1 - demand.read_ratio),
         read_bytes=demand.read_bytes,
@@ -131,43 +101,54 @@ def _load(stream: Stream, wanted_iops: float, effect: Effect, slowness: float) -
         read_ms=device.service_ms(device.read_ms, demand.read_bytes) * slowness,
         write_ms=device.service_ms(device.write_ms, demand.write_bytes) * slowness,
     )
-    return _with_sequential_reads(load, device, effect, slowness) if effect.sequential_load else load
-
-
-def _with_sequential_reads(load: _Load, device: DeviceClass, effect: Effect, slowness: float) -> _Load:
-    """A backup takes what the others leave, up to `sequential_load` of the lanes or of the throughput."""
-    big_ms = device.service_ms(device.sequential_ms, device.backup_bytes) * slowness
-    spare_lanes = max(0.0, effect.sequential_load * device.lanes - load.busy_lanes)
-    big_s = min(1000 * spare_lanes / big_ms, effect.sequential_load * device.throughput_bytes_s / device.backup_bytes)
-    reads_s = load.reads_s + big_s
-    return _Load(
-        reads_s=reads_s,
-        writes_s=load.writes_s,
-        read_bytes=(load.reads_s * load.read_bytes + big_s * device.backup_bytes) / reads_s,
-        write_bytes=load.write_bytes,
-        read_ms=(load.reads_s * load.read_ms + big_s * big_ms) / reads_s,
-        write_ms=load.write_ms,
+    if not effect.sequential_load:
+        return load
+    return with_sequential_reads(
+        load,
+        share=effect.sequential_load,
+        big_ms=device.service_ms(device.sequential_ms, device.backup_bytes) * slowness,
+        big_bytes=device.backup_bytes,
+        lanes=device.lanes,
+        throughput_bytes_s=device.sustained_bytes_s,
     )
 
 
-def _flow(stream: Stream, load: _Load, effect: Effect) -> _Flow:
-    device, cap_iops = stream.device, _cap_iops(stream, effect)
-    mean_ms = 1000 * load.busy_lanes / load.arrivals_s
-    transfer_ms = 1000 * load.bytes_s / load.arrivals_s / device.throughput_bytes_s
-    let_through = min(1.0, device.lanes / load.busy_lanes, device.throughput_bytes_s / load.bytes_s)
-    waiting_ms = wait_ms(load.arrivals_s, mean_ms, lanes=device.lanes, variation=device.variation)
-    waiting_ms += wait_ms(load.arrivals_s, transfer_ms, lanes=1, variation=1)  # the bus, or a throughput throttle
-    if cap_iops is not None:  # a throttle serves one request after the other
-        let_through = min(let_through, cap_iops / load.arrivals_s)
-        waiting_ms += wait_ms(load.arrivals_s, 1000 / cap_iops, lanes=1, variation=0)
-    longest_ms = 1000 * device.concurrency / (load.arrivals_s * let_through)
-    return _Flow(let_through, max(0.0, min(waiting_ms, longest_ms - mean_ms)))
+def _full_iops(stream: Stream, slowness: float) -> float:
+    """The requests a second that lanes and throughput can serve."""
+    device, demand, ratio = stream.device, stream.demand, stream.demand.read_ratio
+    read_ms = device.service_ms(device.read_ms, demand.read_bytes)
+    write_ms = device.service_ms(device.write_ms, demand.write_bytes)
+    mean_bytes = ratio * demand.read_bytes + (1 - ratio) * demand.write_bytes
+    mean_ms = (ratio * read_ms + (1 - ratio) * write_ms) * slowness
+    return min(1000 * device.lanes / mean_ms, device.throughput_bytes_s / mean_bytes)
 
 
-def _cap_iops(stream: Stream, effect: Effect) -> float | None:
+def _flow(stream: Stream, load: Load[float], effect: Effect) -> Flow[float]:
+    device = stream.device
+    return flow(
+        load,
+        Limits(
+            lanes=device.lanes,
+            concurrency=device.concurrency,
+            variation=device.variation,
+            throughput_bytes_s=_throughput_bytes_s(stream, effect),
+            cap_iops=_cap_iops(stream, effect),
+        ),
+    )
+
+
+def _throughput_bytes_s(stream: Stream, effect: Effect) -> float:
+    if effect.throughput_ratio is None:
+        return stream.device.throughput_bytes_s
+    demand = stream.demand
+    mean_bytes = demand.read_ratio * demand.read_bytes + (1 - demand.read_ratio) * demand.write_bytes
+    return effect.throughput_ratio * demand.usual_iops * mean_bytes
+
+
+def _cap_iops(stream: Stream, effect: Effect) -> float:
     """What a throttle lets through; a disk without provisioned IOPS is throttled below what it usually does."""
     if effect.cap_ratio is None:
-        return stream.provisioned_iops
+        return stream.provisioned_iops or math.inf
     return effect.cap_ratio * (stream.provisioned_iops or 0.6 * stream.demand.usual_iops)
 
 

@@ -180,3 +180,35 @@ def test_a_small_fleet_has_a_fault_on_every_host(hosts: int) -> None:
     plan = plan_events(Fleet(hosts=hosts, disks_per_host=3).streams, seed=7, faults=10, begins_at=NOW, spread_s=20)
 
     assert len(plan.faults) == hosts
+
+
+def test_a_throughput_cap_lets_only_so_many_bytes_through() -> None:
+    capped = five_minutes(a_stream("gp3"), a_fault(FaultKind.THROUGHPUT_CAP))
+
+    usual = five_minutes(a_stream("gp3"))
+    moved, asked = (median(s.read_bytes_s + s.write_bytes_s for s in taken) for taken in (capped, usual))
+    assert moved < 0.9 * asked
+    assert read_await_ms(capped) > 10 * read_await_ms(usual)
+
+
+def test_a_neighbour_that_takes_two_thirds_makes_requests_three_times_as_long() -> None:
+    hurt = five_minutes(a_stream("nvme"), a_fault(FaultKind.NOISY_NEIGHBOUR))
+
+    assert read_await_ms(hurt) == pytest.approx(3.1 * read_await_ms(five_minutes(a_stream("nvme"))), rel=0.1)
+
+
+@pytest.mark.parametrize("volume_type", ["nvme", "hdd"])
+def test_an_overloaded_disk_is_busy_all_the_time_with_all_that_its_host_keeps_open(volume_type: str) -> None:
+    stream = a_stream(volume_type)
+
+    full = five_minutes(stream, a_fault(FaultKind.OVERLOAD))
+
+    assert median(s.queue_depth for s in full) > 0.8 * stream.device.concurrency
+    assert min(s.utilization_ratio for s in full) > 0.99
+
+
+def test_faults_beyond_the_tenth_are_of_further_kinds() -> None:
+    plan = plan_events(Fleet(hosts=20).streams, seed=7, faults=12, begins_at=NOW, spread_s=20)
+
+    kinds = {fault.kind for fault in plan.faults.values()}
+    assert kinds == set(FaultKind) - {FaultKind.NOISY_NEIGHBOUR}
