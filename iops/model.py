@@ -55,10 +55,14 @@ class Model:
         if self.card.kinds != tuple(KINDS):
             raise UnfitModel(f"{directory} knows other kinds of incidents")
 
-    def predict(self, features: NDArray[np.float32]) -> Raw:
-        """What the trees say of [disk, feature]."""
+    def predict(self, features: NDArray[np.float32], *, is_quick: bool = False) -> Raw:
+        """What the trees say of [disk, feature].
+
+        Contributions take 85 us a row; the quick ones, only along the path that the row took, 6 us. Both add up to the
+        margin.
+        """
         matrix = xgboost.DMatrix(features)
-        contributions = self._incident.predict(matrix, pred_contribs=True)
+        contributions = self._incident.predict(matrix, pred_contribs=True, approx_contribs=is_quick)
         return Raw(
             margin=contributions.sum(axis=1).astype(np.float64),
             kinds=self._kind.predict(matrix).astype(np.float64),
