@@ -29,12 +29,12 @@ UNUSUAL_RATIO: Final = 0.99  # of the distances seen in training
 RATE_MINUTES: Final = 5
 
 
-def robust_z(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def robust_z(_host: Host, features: NDArray[np.float32]) -> Array:
     """The mean over the channels of |z| of 3 minutes in the 24 h before."""
     return mean_absolute(features[..., [NAMES.index(f"z_{channel}") for channel in CHANNELS]].astype(np.float64))
 
 
-def static_alarm(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def static_alarm(host: Host, _features: NDArray[np.float32]) -> Array:
     """Queue and utilisation over levels that somebody set once, from the first week, and never touched again."""
     watched = host.values[..., [CHANNELS.index(name) for name in ("queue_depth", "utilization_ratio")]].astype(float)
     first = watched[host.minute < host.minute[0] + SETTING_DAYS * DAY]
@@ -42,24 +42,24 @@ def static_alarm(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: A
     return np.asarray(np.nan_to_num(np.divide(watched, level, out=watched.copy(), where=level > 0)).max(axis=-1))
 
 
-def kmeans(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def kmeans(host: Host, _features: NDArray[np.float32]) -> Array:
     """As Netdata does: the share of the channels, over 5 minutes, that all of the last 18 models find odd."""
     channels = host.values[..., : len(CHANNELS)].reshape(len(host.minute), -1).astype(np.float64)
     odd = _odd_to_all(_lagged(channels)).reshape(len(host.minute), len(host.disks), len(CHANNELS))
     return mean_of_last(odd.mean(axis=-1), RATE_MINUTES)
 
 
-def median_ratio(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def median_ratio(_host: Host, features: NDArray[np.float32]) -> Array:
     """Await over that of the peers, the median of 15 minutes."""
     return features[..., NAMES.index("peer_ratio_median")].astype(np.float64)
 
 
-def p10_ratio(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def p10_ratio(_host: Host, features: NDArray[np.float32]) -> Array:
     """Await over that of the peers, the 10th percentile of 15 minutes."""
     return features[..., NAMES.index("peer_ratio_p10")].astype(np.float64)
 
 
-def latency(host: Host, features: NDArray[np.float32]) -> Array:  # noqa: ARG001
+def latency(host: Host, _features: NDArray[np.float32]) -> Array:
     """Await itself, which is what most alarms look at."""
     return host.values[..., AWAIT].astype(np.float64)
 
@@ -80,7 +80,7 @@ def _lagged(channels: Array) -> Array:
 
 
 def _odd_to_all(points: Array) -> Array:
-    """[minute, channel]: 1 where each of the models made before finds the point further off than what it was made of."""
+    """[minute, channel]: 1 where each of the last models finds the point further off than what it was made of."""
     channels, minutes = points.shape[:2]
     odd = np.zeros((minutes, channels))
     models: list[tuple[Array, Array]] = []

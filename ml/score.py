@@ -44,6 +44,7 @@ FAILSLOW_SCHEMA: Final = pa.schema([("host", pa.string()), ("disk", pa.string())
 class Scores:
     """What a model says of a host, [minute, disk]."""
 
+    margin: NDArray[np.float64]  # of the trees alone
     p_incident: NDArray[np.float64]
     risk_score: NDArray[np.float64]
     kind: NDArray[np.intp]  # place in KINDS
@@ -78,6 +79,7 @@ def score_host(model: Model, host: Host, features: NDArray[np.float32] | None = 
     if is_shown.any():
         top[is_shown] = _predict(model, flat[is_shown])[1]
     return Scores(
+        margin=raw.margin.reshape(shape),
         p_incident=judged.p_incident.reshape(shape),
         risk_score=judged.risk_score.reshape(shape),
         kind=judged.kind.reshape(shape),
