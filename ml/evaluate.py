@@ -17,7 +17,7 @@ from iops.model import Model
 from iops.risk import KINDS
 from ml import failslow, smd
 from ml.baselines import OF_DISKS, OF_PEERS
-from ml.hosts import Host, features_of
+from ml.hosts import UNKNOWN, Host, features_of
 from ml.judge_disks import RISKS, Series, judge_disks, series_of
 from ml.judge_drives import (
     HealthyPages,
@@ -140,7 +140,7 @@ def _disk_reports(
     series: dict[bool, dict[str, list[Series]]] = {}
     for machine in machines:
         is_fitted = machine.host.name in fitted and not is_cross_validated
-        if machine.events:
+        if (machine.host.incident[machine.is_judged] != UNKNOWN).any():
             for name, one in _series(machine, scorer):
                 series.setdefault(is_fitted, {}).setdefault(name, []).append(one)
     for is_fitted, by_scorer in sorted(series.items()):
