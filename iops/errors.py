@@ -16,7 +16,8 @@ IopsError                  500 internal
 │   ├── QueueFull              queue_full
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
-    └── DamagedRollup          damaged_rollup
+    ├── DamagedRollup          damaged_rollup
+    └── DamagedProfile         damaged_profile
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class IopsError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def forget_frames(self) -> None:
+        """Lets go of the frames it passed: a future, a group or a local that holds it would keep a whole body."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
 
 
 class MalformedBody(IopsError):
@@ -150,3 +155,9 @@ class DamagedRollup(DamagedChunk):
     code = "damaged_rollup"
     title = "A stored rollup cannot be read"
     noun = "rollup"
+
+
+class DamagedProfile(DamagedChunk):
+    code = "damaged_profile"
+    title = "What a model remembered of a stream cannot be read"
+    noun = "profile"

@@ -82,8 +82,7 @@ def judge(raw: Raw, features: NDArray[np.float32], own_level: Array, scales: Sca
 def incident_scores(margin: Array, features: NDArray[np.float32]) -> Array:
     """What the probability of a disk without peers is made of."""
     week = sum(_known(features, f"mean_z_{span}_week") for span in (3, 15, 60))
-    lately = _log_z(features, "mean_z_3_day") + _log_z(features, "mean_z_3_week")
-    return np.asarray(margin + 0.5 * lately + 1.5 * np.log(LEAST_Z + week))
+    return np.asarray(margin + 2.0 * np.log(LEAST_Z + week))
 
 
 def page_scores(margin: Array, features: NDArray[np.float32]) -> Array:

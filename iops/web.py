@@ -240,6 +240,7 @@ class QuickDoor:
             response = await self._endpoint(Request(scope, receive))
         except IopsError as error:
             response = problem_response(error)
+            error.forget_frames()
         await response(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""Own levels of all minutes of a host at once, as `iops.risk` wants them."""
+"""Each disk's own level at each minute of its past, as serving would have known it."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iops.features import HOUR
-from ml.hosts import DAY, WEEK_DAYS
+from iops.level import BIN, DAYS, ENOUGH_SCORES, HIGHEST, LOWEST, SHARE
 
 Array = NDArray[np.float64]
 
-LOWEST, HIGHEST, BIN = -10.0, 30.0, 0.25  # of the histogram; scores beyond count in the outermost bins
-SHARE: Final = 0.99
-ENOUGH_SCORES: Final = 360  # minutes
-WEEK_HOURS: Final = WEEK_DAYS * DAY // HOUR
+HOUR, WEEK = 60, DAYS * 1440  # minutes
+FIRST_BIN: Final = int(np.ceil(LOWEST / BIN))
+NOT_SCORED: Final = -1
+BINS: Final = int(np.ceil(HIGHEST / BIN)) - FIRST_BIN + 1
 
 
 def own_levels(page_scores: Array, minute: NDArray[np.int64]) -> Array:
-    """[minute, disk]: the 99th percentile of each disk's page scores in the 7 days before the current hour.
+    """Of [minute, disk], at each minute the level of the 7 days before its hour; NaN where too little was known.
 
-    It is the upper edge of the bin it lies in; NaN below 360 scores. A score that is NaN was not scored.
+    A score that is NaN was not given, and does not count.
     """
-    hours, row = np.unique(minute // HOUR, return_inverse=True)
-    edges = np.arange(LOWEST, HIGHEST + BIN, BIN)
-    levels = np.empty((len(hours), page_scores.shape[1]))
-    first = np.searchsorted(hours, hours - WEEK_HOURS)
-    for disk in range(page_scores.shape[1]):
-        known = np.isfinite(page_scores[:, disk])
-        place = np.searchsorted(
-            edges, np.clip(page_scores[known, disk], LOWEST, HIGHEST)
-        )  # edges[k - 1] < x <= edges[k]
-        counts = np.bincount(row[known] * len(edges) + place, minlength=len(hours) * len(edges))
-        before = np.cumsum(counts.reshape(len(hours), len(edges)), axis=0) - counts.reshape(len(hours), -1)
-        levels[:, disk] = _percentiles(before - before[first], edges)
-    return levels[row]
+    bins = np.ceil(np.clip(np.nan_to_num(page_scores), LOWEST, HIGHEST) / BIN).astype(np.intp) - FIRST_BIN
+    bins[np.isnan(page_scores)] = NOT_SCORED
+    found = np.full(page_scores.shape, np.nan)
+    counts = np.zeros((page_scores.shape[1], BINS), np.int64)
+    added = removed = 0
+    for hour in np.unique(minute // HOUR).tolist():
+        first, last, oldest = np.searchsorted(minute, (hour * HOUR, (hour + 1) * HOUR, hour * HOUR - WEEK))
+        _count(counts, bins[added:first], 1)
+        _count(counts, bins[removed:oldest], -1)
+        added, removed = first, oldest
+        found[first:last] = _levels(counts)
+    return found
 
 
-def _percentiles(counts: NDArray[np.int64], edges: Array) -> Array:
-    """Of histograms [hour, bin]; a percentile is one of the scores, as far as bins can tell."""
-    passed = np.cumsum(counts, axis=1)
-    total = passed[:, -1:]
-    place = np.argmax(passed > np.floor(SHARE * (total - 1)), axis=1)
-    return np.where(total[:, 0] >= ENOUGH_SCORES, edges[place], np.nan)
+def _count(counts: NDArray[np.int64], bins: NDArray[np.intp], sign: int) -> None:
+    row, disk = np.nonzero(bins != NOT_SCORED)
+    np.add.at(counts, (disk, bins[row, disk]), sign)
+
+
+def _levels(counts: NDArray[np.int64]) -> Array:
+    total = counts.sum(axis=1)
+    at = np.floor(SHARE * (total - 1))
+    place = (np.cumsum(counts, axis=1) > at[:, np.newaxis]).argmax(axis=1)
+    return np.where(total >= ENOUGH_SCORES, (place + FIRST_BIN) * BIN, np.nan)

@@ -20,6 +20,7 @@ from iops.items.findings import (
     item_to_alert,
     item_to_baseline,
     item_to_insight,
+    item_to_profile,
     outbox_item,
 )
 from iops.items.rollups import (
@@ -68,6 +69,7 @@ __all__ = [
     "item_to_insight",
     "item_to_late",
     "item_to_member",
+    "item_to_profile",
     "item_to_rollup",
     "item_to_stream",
     "item_to_window",

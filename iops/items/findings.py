@@ -10,9 +10,15 @@ from iops.insight import Alert, Insight
 from iops.items.rows import Item, key_of, number
 
 
-def baseline_item(stream_id: str, baseline: Baseline) -> Item:
-    """The row of a stream's baseline."""
-    return key_of(stream_id, "baseline") | {"doc": {"S": json.dumps(asdict(baseline), allow_nan=False)}}
+def baseline_item(stream_id: str, baseline: Baseline, profile: bytes | None = None) -> Item:
+    """The row of a stream's baseline, with its profile where there is one."""
+    item = key_of(stream_id, "baseline") | {"doc": {"S": json.dumps(asdict(baseline), allow_nan=False)}}
+    return item if profile is None else item | {"profile": {"B": profile}}
+
+
+def item_to_profile(item: Item) -> bytes | None:
+    """A `baseline` row's profile; None where an earlier program wrote it."""
+    return bytes(item["profile"]["B"]) if "profile" in item else None
 
 
 def item_to_baseline(item: Item) -> Baseline:

@@ -108,6 +108,7 @@ async def post_otlp(request: Request) -> Response:
             doors.otlp.parse(body, readings)
         await doors.take(request, "otlp", readings)
     except IopsError as error:
+        error.forget_frames()
         return refused_response(reply_type, error)
     reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(readings.dropped.items()))
     return accepted_response(reply_type, rejected=readings.rejected, message=f"left out: {reasons}")

@@ -21,7 +21,7 @@ NO_RECORDED_VALUE: Final = 1  # a data point's flag
 HOST_KEYS: Final = ("host.name", "host.id", "service.instance.id")  # of a resource, the first that is there
 DEVICE_KEYS: Final = ("device", "system.device")  # of a data point: the receiver's, the semantic conventions'
 DIRECTION_KEYS: Final = ("direction", "disk.io.direction")
-SERIES_LIMIT: Final = 50_000  # known by their attributes' bytes; beyond, all are met again
+SERIES_LIMIT: Final = 20_000  # known by their attributes' bytes; beyond, all are met again
 KNOWN_BYTES: Final = 1024  # a longer data point is parsed each time, so that what is known stays small
 SECONDS: Final = {"s": 1000.0, "": 1000.0, "ms": 1.0}  # to ms, by unit
 

@@ -59,7 +59,7 @@ class Block:
 
 @dataclass(slots=True)
 class Readings:
-    """Filled by a parser in the order of the request; a value that comes twice is the later one."""
+    """Filled by a parser; of a value that comes twice either may stay."""
 
     earliest_ms: int
     latest_ms: int

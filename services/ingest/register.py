@@ -27,7 +27,11 @@ class Registry:
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
     async def ensure(self, arrivals: Iterable[SeenStream]) -> None:
-        """Writes the rows of streams that are new, changed, or not confirmed for an hour; raises TableUnavailable."""
+        """Writes the rows of streams that are new, changed, or not confirmed for an hour; raises TableUnavailable.
+
+        Where that happens between the two rows of a stream that changes its group, the old group keeps a member row;
+        who reads it sees by the stream's own row that the stream is gone.
+        """
         unknown = {arrival.stream_id: arrival for arrival in arrivals if not self._is_known(arrival)}
         if not unknown:
             return

@@ -64,7 +64,8 @@ class Columns:
             read = np.frombuffer(b"".join([column.same_size for column in columns]), SAMPLE).reshape(-1, count)
             is_sound = _is_sound(read)
             instants = _instants(read)
-            values = read["value"] * np.array([[column.series[2]] for column in columns])
+            with np.errstate(invalid="ignore", over="ignore"):  # a stale marker is a signalling NaN; refused below
+                values = read["value"] * np.array([[column.series[2]] for column in columns])
             for stream_id, places in _devices(columns).items():
                 if (
                     [columns[place].series[1] for place in places] != ALL_FIELDS

@@ -39,7 +39,7 @@ HOST_LABELS: Final = ("host", "nodename", "hostname")  # before `instance`, whic
 PACKING_LIMIT: Final = 32  # snappy's copies make at most 64 bytes of 3
 LABELS_LIMIT: Final = 200  # of a series; Prometheus's own are about ten
 VALUES_LIMIT: Final = 200_000  # of a request; Prometheus sends 2,000
-SERIES_LIMIT: Final = 50_000  # known by their labels' bytes, 300 bytes each; beyond, all are met again
+SERIES_LIMIT: Final = 20_000  # known by their labels' bytes, 300 bytes each, at most 1 KB; beyond, all are met again
 KNOWN_BYTES: Final = 1024  # longer labels are parsed each time, so that what is known stays small
 
 SERIES, LABEL, SAMPLE = 0x0A, 0x0A, 0x12
@@ -100,10 +100,13 @@ class _Request:
         self._readings = readings
         self._instants: dict[bytes, int] = {}  # of one request there are few
         self._columns = Columns()
-        self._values_left = VALUES_LIMIT
+        self._values_left = self._series_left = VALUES_LIMIT
 
     def add(self, data: bytes) -> None:
         """One series: its labels, then its samples."""
+        self._series_left -= 1
+        if self._series_left < 0:
+            raise BodyTooLarge(f"the body has more than {VALUES_LIMIT} series; send smaller batches")
         split = data.find(FULL)
         series = self._known.get(data[:split]) if split > 0 else None
         if series is None:

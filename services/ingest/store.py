@@ -97,9 +97,7 @@ class GroupCommit:
             await self._arrived.wait()
             if len(self._queue) < WRITE_LIMIT:
                 await asyncio.sleep(self._settings.store_linger_ms / 1000)
-            streams = self._take()
-            if streams:
-                await self._write(streams)
+            await self._write(self._take())  # no name for it here: it would keep all of it until the next write
 
     def _take(self) -> dict[str, list[Waiting]]:
         """What waits of the next 25 streams."""
@@ -121,6 +119,7 @@ class GroupCommit:
                 await self._table.put_all(part, deadline_s=self._settings.store_deadline_s)
         except TableUnavailable as error:
             error.retry_after_s = RETRY_AFTER_S
+            error.forget_frames()
             self._fail(everybody, error)
             log.warning("rows_not_stored", rows=len(rows), reason=error.detail)
         except Exception as error:  # a writer that dies would let every later request wait in vain

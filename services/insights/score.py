@@ -72,11 +72,11 @@ class Scorer:
 
     async def _load(self, stream_id: str, request: ScoringRequest) -> tuple[Stream | None, Subject]:
         async with self._reads:
-            window, baseline = await self._windows.load(stream_id, since_ms=request.since_ms)
+            past = await self._windows.load(stream_id, since_ms=request.since_ms)
             stream = await self._stream(stream_id, request.peer_group)
         kind = device_kind(stream_id, stream.labels.get("volume_type")) if stream else ""
         limit = stream.provisioned_iops if stream else None
-        return stream, Subject(window, baseline, provisioned_iops=limit, device_kind=kind)
+        return stream, Subject(past.window, past.baseline, provisioned_iops=limit, device_kind=kind)
 
     async def _stream(self, stream_id: str, peer_group: str) -> Stream | None:
         """None where there is no such stream, or it moved to another group and its old member row outlived that."""

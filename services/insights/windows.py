@@ -2,19 +2,21 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from iops import items
-from iops.baseline import BASELINE_S, Baseline, make_baseline
+from iops import items, profile
+from iops.baseline import BASELINE_S, MINUTE_MS, Baseline, make_baseline
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SORT_KEY
-from iops.errors import DamagedChunk
+from iops.errors import DamagedChunk, DamagedProfile
 from iops.items import Item
+from iops.minutes import minutes_of
 from iops.observability import Metrics
+from iops.profile import Profile
 from iops.rollup import HOUR_MS
 from iops.table import Table
 from iops.telemetry import Window, empty_window, merge_windows
@@ -35,7 +37,18 @@ class _Known:
     window: Window = field(default_factory=empty_window)
     chunks: dict[str, int] = field(default_factory=dict)
     baseline: Baseline | None = None
+    profile: Profile | None = None
+    page_scores: dict[int, float] = field(default_factory=dict)  # by minute; the profile does not know them yet
     late_since_ms: int | None = None  # the earliest late sample that the baseline does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a scorer is given of a stream."""
+
+    window: Window  # up to 1 h
+    baseline: Baseline | None
+    profile: Profile | None
 
 
 class Windows:
@@ -49,7 +62,7 @@ class Windows:
         self._damaged = metrics.counter("iops_damaged_chunks", "Stored chunks that could not be read and were left out")
         metrics.gauge("iops_windows", "Streams whose window is in memory").set_function(lambda: len(self._known))
 
-    async def load(self, stream_id: str, *, since_ms: int) -> tuple[Window, Baseline | None]:
+    async def load(self, stream_id: str, *, since_ms: int) -> Past:
         """The stream's last hour with everything stored since `since_ms`, and what is usual for it."""
         known = self._known.get(stream_id) or _Known()
         now_ms = to_epoch_ms(self._clock())
@@ -70,7 +83,13 @@ class Windows:
         self._known.move_to_end(stream_id)
         while len(self._known) > self._limit:
             self._known.popitem(last=False)
-        return known.window, known.baseline
+        return Past(known.window, known.baseline, known.profile)
+
+    def note_score(self, stream_id: str, *, minute: int, page_score: float) -> None:
+        """What the stream scored in a minute: the last of several counts, and all of an hour go into its profile."""
+        known = self._known.get(stream_id)
+        if known is not None:
+            known.page_scores[minute] = page_score
 
     async def _read_newer(self, stream_id: str, known: _Known, since_ms: int) -> None:
         newest_ms = max(known.chunks.values())
@@ -108,15 +127,17 @@ class Windows:
         if known.baseline is None and late_since_ms is None:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
             known.baseline = items.item_to_baseline(row) if row else None
-        if known.baseline and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
+            known.profile = self._decode_profile(stream_id, row) if row else None
+        if known.baseline and known.profile and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
             return
         # A rollup does not know yet what came late.
         rolled_to_ms = now_ms if late_since_ms is None else late_since_ms // HOUR_MS * HOUR_MS - 1
         rows = await self._read_day(stream_id, now_ms, rolled_to_ms=rolled_to_ms)
-        known.baseline = await asyncio.to_thread(self._make_baseline, rows, now_ms)
+        scores, known.page_scores = known.page_scores, {}
+        known.baseline, known.profile = await asyncio.to_thread(self._make_past, rows, now_ms, known.profile, scores)
         known.late_since_ms = None
-        if known.baseline is not None:
-            await self._table.put(items.baseline_item(stream_id, known.baseline))
+        if known.baseline is not None and known.profile is not None:
+            await self._table.put(items.baseline_item(stream_id, known.baseline, profile.encode(known.profile)))
 
     async def _read_day(self, stream_id: str, now_ms: int, *, rolled_to_ms: int) -> list[Item]:
         """The last 24 h as rollups, the hours from `rolled_to_ms` on and those not rolled up as chunks."""
@@ -129,9 +150,26 @@ class Windows:
         rest_ms = end_of_rollups_ms(rollups, otherwise_ms=from_ms)
         return rollups + await self._table.query(items.chunks_query(stream_id, from_ms=rest_ms, to_ms=now_ms))
 
-    def _make_baseline(self, rows: list[Item], now_ms: int) -> Baseline | None:
+    def _make_past(
+        self, rows: list[Item], now_ms: int, before: Profile | None, page_scores: Mapping[int, float]
+    ) -> tuple[Baseline | None, Profile | None]:
         windows = [window for window in map(self._decode, rows) if window is not None]
-        return make_baseline(merge_windows(windows).since(now_ms - BASELINE_S * 1000), made_at_ms=now_ms)
+        window = merge_windows(windows).since(now_ms - BASELINE_S * 1000)
+        baseline = make_baseline(window, made_at_ms=now_ms)
+        if baseline is None:
+            return None, before
+        minute = now_ms // MINUTE_MS
+        minutes = minutes_of(window, end_minute=minute, count=BASELINE_S // 60)
+        return baseline, profile.renewed(before, minutes, minute=minute, page_scores=list(page_scores.values()))
+
+    def _decode_profile(self, stream_id: str, row: Item) -> Profile | None:
+        stored = items.item_to_profile(row)
+        try:
+            return None if stored is None else profile.decode(stored, key=stream_id)
+        except DamagedProfile as error:
+            self._damaged.inc()
+            log.exception("profile_left_out", key=error.key)
+            return None
 
 
 def _is_due(baseline: Baseline, now_ms: int, *, is_late: bool) -> bool:

@@ -127,6 +127,20 @@ def test_what_is_no_count_is_dropped(value: float, reason: Drop) -> None:
     assert (readings.streams, readings.dropped) == ({}, {reason: 1})
 
 
+@pytest.mark.parametrize("value", [STALE_MARKER, float("nan"), 1e308])
+def test_one_value_that_is_no_count_among_many_is_dropped_alone(value: float) -> None:
+    readings_s = [counters_at(AT_MS + 1_000 * second, second) for second in range(10)]
+    body = write_request([*disk_series(*readings_s)[:-1], (disk_series(BUSY)[-1][0], [(AT_MS + 9_000, value)])])
+    first, *others = disk_series(*readings_s)
+    told = [(at_ms, value if number == 4 else read) for number, (at_ms, read) in enumerate(first[1])]
+
+    readings = parsed(write_request([(first[0], told), *others]))
+
+    assert readings.dropped.total() == 1
+    assert readings.values == 89
+    assert parsed(body).dropped.total() <= 1
+
+
 @pytest.mark.parametrize(("ahead_s", "is_taken"), [(-3_600, True), (3_600, False), (-8 * 86_400, False), (240, True)])
 def test_a_clock_may_be_an_hour_behind_but_not_ahead(ahead_s: int, is_taken: bool) -> None:
     readings = parsed(write_request(disk_series(counters_at(AT_MS + 1000 * ahead_s, 1))))
@@ -184,6 +198,7 @@ BOMBS = {
     "empty samples of a disk": bomb(BODY[: BODY.index(b"\x12\x10\x09")])[:1_000] + bomb(b"\x12\x00"),
     "tiny series": bomb(write_bytes(0x0A, b"\x0a\x02\x0a\x00")),
     "values": write_request([(disk_series(BUSY)[0][0], [(AT_MS, 1.0)] * (VALUES_LIMIT + 1))]),
+    "series that are ignored": bomb(bytes.fromhex("0a050a00120710")),
     "devices": write_request(
         [(disk_series(BUSY, device=f"nvme{n}n1")[0][0], [(AT_MS, 1.0)]) for n in range(STREAMS_LIMIT + 1)]
     ),

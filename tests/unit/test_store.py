@@ -1,8 +1,11 @@
 """Group commit: a request is answered when the table has its rows, and only then."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -252,3 +255,28 @@ async def test_reads_are_repeated_four_times_at_most() -> None:
     with pytest.raises(TableUnavailable):
         await fake.table().get(items.key_of("a", "stream"))
     assert len(fake.calls) == 8
+
+
+class Labels(dict[str, str]):
+    """A part of a request that can be watched."""
+
+
+@in_virtual_time
+async def test_a_refused_request_leaves_nothing_for_the_garbage_collector() -> None:
+    """It looks rarely, and while the table is away every refusal would keep a whole body until then."""
+    fake = FakeTable()
+    fake.is_away = True
+    async with committing(fake, store_deadline_s=0.1) as commit:
+        gc.collect()
+        gc.disable()
+        try:
+            arrival = replace(arrived(1), labels=Labels())
+            body = weakref.ref(arrival.labels)
+            with pytest.raises(TableUnavailable) as refused:
+                await commit.store([arrival])
+            refused.value.forget_frames()
+            del arrival, refused
+            await asyncio.sleep(1)
+            assert body() is None
+        finally:
+            gc.enable()

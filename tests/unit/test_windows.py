@@ -12,7 +12,7 @@ from iops.clock import to_epoch_ms
 from iops.observability import Metrics
 from iops.telemetry import Window
 from services.insights.rollup import Rollups
-from services.insights.windows import Windows
+from services.insights.windows import Past, Windows
 from tests.unit.builders import AT, AT_MS, DISK, a_window
 from tests.unit.fakes import FakeTable
 
@@ -43,12 +43,12 @@ class Scene:
         await worker.roll_stream(DISK)
 
     async def load(self, *, since: datetime | None = None, stream_id: str = DISK) -> Window:
-        return (await self._both(since, stream_id))[0]
+        return (await self._both(since, stream_id)).window
 
     async def baseline(self, *, since: datetime | None = None) -> Baseline | None:
-        return (await self._both(since, DISK))[1]
+        return (await self._both(since, DISK)).baseline
 
-    async def _both(self, since: datetime | None, stream_id: str) -> tuple[Window, Baseline | None]:
+    async def _both(self, since: datetime | None, stream_id: str) -> Past:
         return await self.windows.load(stream_id, since_ms=to_epoch_ms(since or self.now))
 
     def later(self, **by: float) -> datetime:

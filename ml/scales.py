@@ -1,0 +1,88 @@
+"""How scores are read: calibrated probabilities, and risks that cost what they promise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iops.risk import OWN_LEVEL_RATIO, Scale, Scales, incident_scores, page_scores, peer_scores
+from ml.protocol import Truth, level_grid, threshold_for_budget
+
+Array = NDArray[np.float64]
+
+# What a risk costs: false pages for each stream and day where everything at or above it paged.
+BUDGETS: Final = ((40.0, 2.0), (60.0, 0.5), (80.0, 0.1), (95.0, 0.02))
+END: Final = 6.0  # how far beyond the last threshold the risk is 100, and before the first it is 0: odds of 1 to 400
+APART: Final = 0.01  # knots that would stand on one another
+NEWTON_STEPS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Scores of one stream that the trees were not fitted on, and what is known of it."""
+
+    incident: Array  # what the probability is made of
+    page: Array  # what the risk is made of
+    truth: Truth
+
+
+def judged_alone(margin: Array, features: NDArray[np.float32], own_level: Array, truth: Truth) -> Judged:
+    """A stream without peers; `own_level` has no NaN."""
+    page = page_scores(margin, features) - OWN_LEVEL_RATIO * own_level
+    return Judged(incident_scores(margin, features), page, truth)
+
+
+def judged_beside_peers(margin: Array, features: NDArray[np.float32], truth: Truth) -> Judged:
+    """A stream with peers."""
+    score = peer_scores(margin, features)
+    return Judged(score, score, truth)
+
+
+def make_scales(alone: Sequence[Judged], beside_peers: Sequence[Judged], *, usual_level: float) -> Scales:
+    """Both scales, from streams that the trees have never seen."""
+    return Scales(alone=make_scale(alone), beside_peers=make_scale(beside_peers), usual_level=usual_level)
+
+
+def make_scale(judged: Sequence[Judged]) -> Scale:
+    """Calibrated, and with knots where the budgets are spent."""
+    known = [~each.truth.is_ignored for each in judged]
+    slope, intercept = platt(
+        np.concatenate([each.incident[is_known] for each, is_known in zip(judged, known, strict=True)]),
+        np.concatenate([each.truth.target[is_known] for each, is_known in zip(judged, known, strict=True)]),
+    )
+    scores, truths = [each.page for each in judged], [each.truth for each in judged]
+    levels = level_grid(scores, count=120)
+    knots: list[tuple[float, float]] = []
+    for risk, budget in BUDGETS:
+        level = threshold_for_budget(scores, truths, budget, levels)
+        if not np.isfinite(level):  # nothing costs so little
+            level = float(levels[-1])
+        knots.append((max(level, knots[-1][0] + APART) if knots else level, risk))
+    knots = [(knots[0][0] - END, 0.0), *knots, (knots[-1][0] + END, 100.0)]
+    return Scale(slope=slope, intercept=intercept, knots=tuple(knots))
+
+
+def platt(score: Array, target: Array) -> tuple[float, float]:
+    """Slope and intercept of the logistic curve that fits best, by Newton's steps.
+
+    >>> slope, intercept = platt(np.array([-1.0, -1.0, 1.0, 1.0, 1.0, -1.0]), np.array([0.0, 0, 1, 1, 0, 1]))
+    >>> round(slope, 3), round(abs(intercept), 3)
+    (0.693, 0.0)
+    """
+    rate = target.mean()
+    slope, intercept = 1.0, float(np.log(rate / (1 - rate)) - score.mean())
+    for _ in range(NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(slope * score + intercept, -500, 500)))
+        gradient = np.array([np.sum((p - target) * score), np.sum(p - target)])
+        each = p * (1 - p)
+        across = np.sum(each * score)
+        curvature = np.array([[np.sum(each * score**2), across], [across, np.sum(each)]]) + 1e-9 * np.eye(2)
+        change = np.linalg.solve(curvature, gradient)
+        slope, intercept = slope - float(change[0]), intercept - float(change[1])
+        if np.abs(change).sum() < 1e-9:
+            break
+    return slope, intercept
