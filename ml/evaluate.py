@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import numpy as np
-import pyarrow as pa
 import typer
-from numpy.typing import NDArray
 
 from iops.model import Model
 from iops.risk import KINDS
 from ml import failslow, smd
+from ml.answers import Scorer, answers_of, answers_of_file
 from ml.baselines import OF_DISKS, OF_PEERS
 from ml.hosts import UNKNOWN, Host, features_of
 from ml.judge_disks import RISKS, Series, judge_disks, series_of
@@ -29,23 +27,7 @@ from ml.judge_drives import (
 )
 from ml.plot import draw_reliability
 from ml.report import MODEL, TREES, DiskReport, DriveReport, Report, as_json, print_tables
-from ml.score import score_host
-from ml.source import UnreadableData, columns_of, numbers, read_groups, whole_numbers
-
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model says of a host, [minute, disk], however it was asked; NaN where it was not."""
-
-    p_incident: Array
-    risk_score: Array
-    margin: Array
-    kind: NDArray[np.intp] | None  # place in KINDS; None where nobody wrote it down
-
-
-Scorer = Callable[[Host, NDArray[np.float32]], Answer]
+from ml.source import UnreadableData
 
 
 def evaluate(
@@ -85,33 +67,6 @@ def report_of(
     return Report(model.card.version, disks, drives, kinds_called(simulated, answers_of(model)))
 
 
-def answers_of(model: Model) -> Scorer:
-    """The model as it ships."""
-
-    def answer(host: Host, features: NDArray[np.float32]) -> Answer:
-        scores = score_host(model, host, features)
-        return Answer(scores.p_incident, scores.risk_score, scores.margin, scores.kind)
-
-    return answer
-
-
-def answers_of_file(path: Path) -> Scorer:
-    """What somebody wrote down: machine, minute, p_incident, risk_score and perhaps margin."""
-    known = columns_of(path, ("machine", "minute", "p_incident", "risk_score"))
-    names = [name for name in ("minute", "p_incident", "risk_score", "margin") if name in known]
-    tables = dict(read_groups(path, "machine", names))
-
-    def answer(host: Host, _features: NDArray[np.float32]) -> Answer:
-        if host.name not in tables:
-            raise UnreadableData(f"{path}: does not score machine {host.name!r}")
-        table = tables[host.name]
-        p_incident, risk_score = (_by_minute(path, table, name, host) for name in ("p_incident", "risk_score"))
-        margin = _by_minute(path, table, "margin", host) if "margin" in names else np.full_like(p_incident, np.nan)
-        return Answer(p_incident, risk_score, margin, kind=None)
-
-    return answer
-
-
 def kinds_called(hosts: Iterable[Host], scorer: Scorer) -> dict[str, dict[str, int]]:
     """Of the minutes of known incidents: how often each kind was called what."""
     called: dict[str, Counter[str]] = {}
@@ -122,16 +77,6 @@ def kinds_called(hosts: Iterable[Host], scorer: Scorer) -> dict[str, dict[str, i
             if truth >= 0:
                 called.setdefault(KINDS[truth].value, Counter())[KINDS[said].value] += 1
     return {truth: dict(said) for truth, said in called.items()}
-
-
-def _by_minute(path: Path, table: pa.Table, name: str, host: Host) -> Array:
-    found = np.full((len(host.minute), 1), np.nan)
-    minute = whole_numbers(path, table, "minute")
-    place = np.searchsorted(host.minute, minute)
-    if (place >= len(host.minute)).any() or (host.minute[np.minimum(place, len(host.minute) - 1)] != minute).any():
-        raise UnreadableData(f"{path}: scores minutes that machine {host.name!r} does not have")
-    found[place, 0] = numbers(path, table, name)
-    return found
 
 
 def _disk_reports(

@@ -12,7 +12,10 @@ import pytest
 
 from iops.minutes import AWAIT, SERIES
 from iops.model import Model
-from ml.evaluate import Answer, answers_of_file, kinds_called, report_of
+from iops.risk import Judgement
+from ml import smd
+from ml.answers import Answer, answers_of_file, answers_of_folds
+from ml.evaluate import kinds_called, report_of
 from ml.hosts import Host
 from ml.judge_drives import Windows, judge_by_drive, judge_drives, windows_of
 from ml.report import MODEL
@@ -56,6 +59,15 @@ def test_cross_validated_scores_stand_in_for_the_model(tmp_path: Path) -> None:
     assert figures.calibration.brier == pytest.approx(0.01, abs=1e-6)
     assert figures.calibration.ece == pytest.approx(0.1, abs=1e-6)
     assert figures.calibration.accuracy_of_always_no == 0.96  # 10 of 250 minutes
+
+
+def test_folds_answer_for_the_judged_minutes_of_their_machine(tmp_path: Path) -> None:
+    (machine,) = smd.machines_of(write_machines(tmp_path, "m"))
+    p = np.linspace(0, 1, 250)
+    judgement = Judgement(p_incident=p, risk_score=100 * p, page_score=p, kind=np.zeros(250, np.intp))
+    answer = answers_of_folds([(machine, judgement)])(machine.host, np.empty((0, 0), np.float32))
+    assert np.isnan(answer.risk_score[:250]).all()
+    assert answer.risk_score[250:, 0].tolist() == (100 * p).tolist()
 
 
 def test_scores_of_other_machines_or_minutes_are_refused(tmp_path: Path) -> None:
