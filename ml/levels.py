@@ -13,12 +13,17 @@ Array = NDArray[np.float64]
 
 HOUR, WEEK = 60, DAYS * 1440  # minutes
 FIRST_BIN: Final = int(np.ceil(LOWEST / BIN))
+NOT_SCORED: Final = -1
 BINS: Final = int(np.ceil(HIGHEST / BIN)) - FIRST_BIN + 1
 
 
 def own_levels(page_scores: Array, minute: NDArray[np.int64]) -> Array:
-    """Of [minute, disk], at each minute the level of the 7 days before its hour; NaN where too little was known."""
-    bins = np.ceil(np.clip(page_scores, LOWEST, HIGHEST) / BIN).astype(np.intp) - FIRST_BIN
+    """Of [minute, disk], at each minute the level of the 7 days before its hour; NaN where too little was known.
+
+    A score that is NaN was not given, and does not count.
+    """
+    bins = np.ceil(np.clip(np.nan_to_num(page_scores), LOWEST, HIGHEST) / BIN).astype(np.intp) - FIRST_BIN
+    bins[np.isnan(page_scores)] = NOT_SCORED
     found = np.full(page_scores.shape, np.nan)
     counts = np.zeros((page_scores.shape[1], BINS), np.int64)
     added = removed = 0
@@ -32,9 +37,8 @@ def own_levels(page_scores: Array, minute: NDArray[np.int64]) -> Array:
 
 
 def _count(counts: NDArray[np.int64], bins: NDArray[np.intp], sign: int) -> None:
-    if len(bins):
-        disks = np.broadcast_to(np.arange(bins.shape[1]), bins.shape)
-        np.add.at(counts, (disks, bins), sign)
+    row, disk = np.nonzero(bins != NOT_SCORED)
+    np.add.at(counts, (disk, bins[row, disk]), sign)
 
 
 def _levels(counts: NDArray[np.int64]) -> Array:

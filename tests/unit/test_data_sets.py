@@ -15,8 +15,8 @@ from ml import failslow, smd
 from ml.hosts import IGNORED, UNKNOWN
 from ml.source import UnreadableData
 
-DISK = {name: [0.1] * 4 for name in smd.COLUMNS}
-LABELLED = {"label": [-1, 0, 1, 1], "disk_blamed": [-1, 0, 1, 0], "event": [0, 0, 1, 2]}
+DISK: dict[str, Any] = {name: [0.1] * 4 for name in smd.COLUMNS}
+LABELLED: dict[str, Any] = {"label": [-1, 0, 1, 1], "disk_blamed": [-1, 0, 1, 0], "event": [0, 0, 1, 2]}
 
 
 def write_smd(folder: Path, suffix: str = "other", **columns: Any) -> Path:
