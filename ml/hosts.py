@@ -40,15 +40,21 @@ class Host:
         assert self.incident.shape == self.kind.shape == self.severity.shape == shape, f"{self.name}: labels"
 
 
-def features_of(host: Host) -> NDArray[np.float32]:
-    """[minute, disk, feature] of a host, by the very functions that serve, from earlier minutes only."""
+def features_of(host: Host, *, since: int | None = None) -> NDArray[np.float32]:
+    """[minute, disk, feature] of a host, by the very functions that serve, from earlier minutes only.
+
+    With `since` the minutes before it are left out as NaN, which saves their time.
+    """
     found = np.full((len(host.minute), len(host.disks), len(NAMES)), np.nan, np.float32)
-    hours, day, week = tables_of(host)
+    since = int(host.minute[0]) if since is None else since
+    hours, day, week = tables_of(host, _hours(host, since))
     for rows in _runs(host.minute):
+        if host.minute[rows.stop - 1] < since:
+            continue
         at = host.minute[rows] - host.minute[rows.start]
         dense = np.full((int(at[-1]) + 1, *host.values.shape[1:]), np.nan)
         dense[at] = host.values[rows]
-        for first in range(0, len(dense), CHUNK):
+        for first in range(max(0, since - int(host.minute[rows.start])), len(dense), CHUNK):
             begin, end = max(0, first - HOUR + 1), min(first + CHUNK, len(dense))
             known = at[(at >= first) & (at < end)]
             if len(known):
@@ -67,7 +73,7 @@ def tables_of(host: Host, hours: NDArray[np.int64] | None = None) -> tuple[NDArr
     As in serving: the week is the tables of the last midnights, with the present day's.
     """
     if hours is None:
-        hours = np.unique(np.concatenate([np.arange(m[0] // HOUR, m[-1] // HOUR + 1) for m in _minutes_of_runs(host)]))
+        hours = _hours(host, int(host.minute[0]))
     shape = (len(host.disks), len(CHANNELS), len(LEVELS))
     day, week = np.full((len(hours), *shape), np.nan), np.full((len(hours), *shape), np.nan)
     midnights: dict[int, Array] = {}
@@ -83,6 +89,13 @@ def tables_of(host: Host, hours: NDArray[np.int64] | None = None) -> tuple[NDArr
     return hours, day, week
 
 
+def _hours(host: Host, since: int) -> NDArray[np.int64]:
+    """Every hour from that of `since` on that has a minute, or follows one within a run."""
+    runs = [host.minute[rows] for rows in _runs(host.minute)]
+    hours = np.unique(np.concatenate([np.arange(run[0] // HOUR, run[-1] // HOUR + 1) for run in runs]))
+    return np.asarray(hours[hours >= since // HOUR])
+
+
 def _table_before(host: Host, minute: int) -> Array:
     first, last = np.searchsorted(host.minute, (minute - DAY, minute))
     past = host.values[first:last, :, : len(CHANNELS)].astype(np.float64)
@@ -94,7 +107,3 @@ def _runs(minute: NDArray[np.int64]) -> Iterator[slice]:
     """Rows between holes of more than an hour."""
     edges = [0, *(np.flatnonzero(np.diff(minute) > HOUR) + 1).tolist(), len(minute)]
     yield from (slice(begin, end) for begin, end in pairwise(edges) if end > begin)
-
-
-def _minutes_of_runs(host: Host) -> Iterator[NDArray[np.int64]]:
-    yield from (host.minute[rows] for rows in _runs(host.minute))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from iops.minutes import SERIES
-from ml.hosts import UNKNOWN, Host, features_of
+from iops.features import NAMES
+from iops.risk import KINDS
+from ml.hosts import UNKNOWN, Host
 
 Array = NDArray[np.float64]
 
@@ -18,9 +20,6 @@ LENGTH_POWER: Final = -0.75  # what a minute of an event of n minutes weighs is 
 SHOULDER: Final = 5  # minutes beside an event that nobody can label
 EVENTS_RATIO: Final = 0.05  # of a disk's weight that ten events have; others as the square root of their number
 ORDINARY_STEP: Final = 3  # every third ordinary minute is enough
-MINUTES_PER_DISK: Final = 60  # of a simulated disk; its next minute says the same again
-BARE_CHANNELS: Final = ("await_ms", "read_bytes_s")  # all that some fleets report
-BARE_RATIO: Final = 0.5  # of the simulated hosts report no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +58,18 @@ def recorded_rows(host: Host, features: NDArray[np.float32]) -> Rows:
     return join(parts)
 
 
-def simulated_rows(hosts: Iterable[Host], rng: np.random.Generator) -> Rows:
-    """What simulated hosts teach: some minutes of each disk, alike in weight."""
-    parts = []
-    for host in hosts:
-        seen = bare(host) if rng.random() < BARE_RATIO else host
-        features = features_of(seen)
-        for disk in range(len(host.disks)):
-            labelled = np.flatnonzero(host.incident[:, disk] >= 0)
-            chosen = rng.choice(labelled, min(MINUTES_PER_DISK, len(labelled)), replace=False)
-            is_kept = np.zeros(len(host.minute), np.bool_)
-            is_kept[chosen] = True
-            parts.append(_rows(host, features, disk, is_kept, np.ones(len(host.minute))))
-    return join(parts)
-
-
-def bare(host: Host) -> Host:
-    """The host as a fleet would see it that reports latency and throughput only."""
-    values = host.values.copy()
-    values[..., [place for place, name in enumerate(SERIES) if name not in BARE_CHANNELS]] = np.nan
-    return replace(host, values=values)
+def simulated_rows(windows: pa.Table) -> Rows:
+    """What labelled windows (`ml simulate`) teach, alike in weight."""
+    columns = [windows[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in NAMES]
+    kinds = {None: UNKNOWN, **{kind.value: place for place, kind in enumerate(KINDS)}}
+    return Rows(
+        features=np.stack(columns, axis=1),
+        incident=windows["incident"].to_numpy() == 1,
+        weight=np.ones(len(windows)),
+        kind=np.array([kinds[kind] for kind in windows["kind"].to_pylist()], np.int8),
+        severity=windows["severity"].to_numpy(),
+        host=np.array(windows["host"].to_pylist()),
+    )
 
 
 def weights(incident: NDArray[np.int8]) -> Array:

@@ -83,6 +83,7 @@ def fit_incident(
         "num_parallel_tree": TREES_A_ROUND,
         "monotone_constraints": tuple(int(name in WORSE_WHEN_HIGHER) for name in NAMES),
         "tree_method": "hist",
+        "nthread": 1,  # with more, sums are added in another order, and the trees differ from machine to machine
         "seed": seed,
     }
     return xgboost.train(parameters, data, recipe.rounds)
@@ -118,6 +119,7 @@ def _fit_kind(incidents: list[Rows], seed: int) -> xgboost.Booster:
         "min_child_weight": 5,
         "tree_method": "hist",
         "max_bin": 64,
+        "nthread": 1,
         "seed": seed,
     }
     return xgboost.train(parameters, data, KIND_ROUNDS)
@@ -139,6 +141,7 @@ def _fit_severity(parts: list[Rows], seed: int) -> xgboost.Booster:
         "monotone_constraints": tuple(int(name in WORSE_WHEN_HIGHER) for name in NAMES),
         "tree_method": "hist",
         "max_bin": 64,
+        "nthread": 1,
         "seed": seed,
     }
     return xgboost.train(parameters, data, SEVERITY_ROUNDS)
