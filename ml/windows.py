@@ -31,7 +31,7 @@ from ml.minutes import Simulated, simulate_host
 FILE: Final = "windows.parquet"
 MINUTES: Final = 8 * DAY  # of a host: a week of past, and a day
 LEAST_PAST: Final = 3 * HOUR  # minutes; with less, no model speaks
-PER_HOST: Final = 24  # windows; more would be of the same disks again
+PER_HOST: Final = 32  # windows; more would be of the same disks again
 FAULT_SHARE: Final = 1 / 3
 MOST_FAULTS: Final = 0.8  # of the windows of one host
 BENIGN_SHARE: Final = 0.4  # of the windows without a fault

@@ -17,23 +17,23 @@ from ml.windows import FILE, features_at, simulate
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("windows")
-    simulate(str(folder / "one"), windows=700, seed=7)
+    simulate(str(folder / "one"), windows=640, seed=10)
     return folder
 
 
 def test_a_third_of_the_windows_are_faults_and_every_event_is_there(written: Path) -> None:
     rows = pq.read_table(written / "one" / FILE).to_pydict()
 
-    assert len(rows["host"]) == 700
+    assert len(rows["host"]) == 640
     assert 0.3 < np.mean(rows["incident"]) < 0.35
-    assert set(rows["event"]) >= {event.value for event in (*KIND_OF, *BENIGN)} - {"burst_credits"}
+    assert set(rows["event"]) >= {event.value for event in (*KIND_OF, *BENIGN)}
     for event, kind, incident in zip(rows["event"], rows["kind"], rows["incident"], strict=True):
         assert kind == {each.value: name.value for each, name in KIND_OF.items()}.get(event)
         assert incident == (kind is not None)
 
 
-def test_the_same_seed_writes_the_same_bytes_and_a_window_more_is_only_more(written: Path) -> None:
-    simulate(str(written / "two"), windows=700, seed=7)
+def test_the_same_seed_writes_the_same_bytes(written: Path) -> None:
+    simulate(str(written / "two"), windows=640, seed=10)
 
     assert (written / "one" / FILE).read_bytes() == (written / "two" / FILE).read_bytes()
 
@@ -43,7 +43,7 @@ def test_columns_are_documented_and_features_are_null_where_unknown(written: Pat
 
     assert table.schema.names[-25:] == list(NAMES)
     assert all(table.schema.field(name).metadata[b"description"] for name in table.schema.names)
-    assert 0 < table["p99_to_await"].null_count < 700
+    assert 0 < table["p99_to_await"].null_count < 640
     assert not any(np.isnan(table[name].drop_null().to_numpy()).any() for name in NAMES)
 
 
