@@ -46,7 +46,7 @@ def kmeans(host: Host, _features: NDArray[np.float32]) -> Array:
     """As Netdata does: the share of the channels, over 5 minutes, that all of the last 18 models find odd."""
     channels = host.values[..., : len(CHANNELS)].reshape(len(host.minute), -1).astype(np.float64)
     odd = _odd_to_all(_lagged(channels)).reshape(len(host.minute), len(host.disks), len(CHANNELS))
-    return means_of_last(odd.mean(axis=-1), (RATE_MINUTES,), last=len(odd))[0]
+    return np.asarray(means_of_last(odd.mean(axis=-1), (RATE_MINUTES,), last=len(odd))[0])
 
 
 def median_ratio(_host: Host, features: NDArray[np.float32]) -> Array:
