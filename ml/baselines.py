@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from iops.features import NAMES, mean_absolute, mean_of_last
+from iops.features import NAMES, mean_absolute, means_of_last
 from iops.minutes import AWAIT, CHANNELS
 from ml.hosts import DAY, WEEK_DAYS, Host
 
@@ -46,7 +46,7 @@ def kmeans(host: Host, _features: NDArray[np.float32]) -> Array:
     """As Netdata does: the share of the channels, over 5 minutes, that all of the last 18 models find odd."""
     channels = host.values[..., : len(CHANNELS)].reshape(len(host.minute), -1).astype(np.float64)
     odd = _odd_to_all(_lagged(channels)).reshape(len(host.minute), len(host.disks), len(CHANNELS))
-    return mean_of_last(odd.mean(axis=-1), RATE_MINUTES)
+    return np.asarray(means_of_last(odd.mean(axis=-1), (RATE_MINUTES,), last=len(odd))[0])
 
 
 def median_ratio(_host: Host, features: NDArray[np.float32]) -> Array:
@@ -74,7 +74,8 @@ OF_PEERS: Final[Mapping[str, Baseline]] = MappingProxyType(
 
 def _lagged(channels: Array) -> Array:
     """[minute, channel] as [channel, minute, lag]: smoothed differences; 0 where a channel is null."""
-    moves = mean_of_last(np.diff(np.nan_to_num(channels), axis=0, prepend=np.nan_to_num(channels[:1])), SMOOTH)
+    known = np.nan_to_num(channels)
+    moves = means_of_last(np.diff(known, axis=0, prepend=known[:1]), (SMOOTH,), last=len(known))[0]
     padded = np.concatenate([np.zeros((LAG - 1, moves.shape[1])), moves])
     return np.ascontiguousarray(np.moveaxis(sliding_window_view(padded, LAG, axis=0), 1, 0))
 
