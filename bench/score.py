@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from iops.contract import INSIGHT_RISK_SCORE
 from iops.features import FEATURE_SET_ID, HOUR, NAMES, matrix, state_of
 from iops.minutes import CHANNELS, MINUTE_MS, minutes_of, quantile_table
-from iops.model import CARD_FILE, INCIDENT_FILE, KIND_FILE, SEVERITY_FILE, Card, Model
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model
 from iops.risk import KINDS, Raw, Scale, Scales, judge
 from iops.telemetry import CHANNELS as FIELDS
 from iops.telemetry import Window
@@ -117,11 +117,17 @@ def make_model(folder: Path, *, rows: int = 20_000, rounds: int = TREES) -> None
     signal = features[:, :8].sum(axis=1)
     kinds = np.digitize(signal, np.quantile(signal, np.linspace(0, 1, len(KINDS) + 1)[1:-1]))
     for name, labels, options in (
-        (INCIDENT_FILE, signal > 2, {"objective": "binary:logistic"}),
+        (ALONE_FILE, signal > 2, {"objective": "binary:logistic"}),
+        (PEERS_FILE, signal > 2, {"objective": "binary:logistic"}),
         (KIND_FILE, kinds, {"objective": "multi:softprob", "num_class": len(KINDS)}),
         (SEVERITY_FILE, signal, {"objective": "reg:squarederror"}),
     ):
-        made = {"max_depth": DEPTH, "nthread": 1, "num_parallel_tree": 2 if name == INCIDENT_FILE else 1, **options}
+        made = {
+            "max_depth": DEPTH,
+            "nthread": 1,
+            "num_parallel_tree": 2 if name in (ALONE_FILE, PEERS_FILE) else 1,
+            **options,
+        }
         data = xgboost.DMatrix(features, labels, feature_names=list(NAMES), nthread=1)
         xgboost.train(made, data, rounds).save_model(folder / name)
     scale = Scale(slope=1, intercept=-2, knots=((-8.0, 0.0), (4.0, 60.0), (6.0, 80.0), (9.0, 100.0)))

@@ -1,4 +1,4 @@
-"""The model's files: three boosters and a card that says what they are and how their answers are read."""
+"""The model's files: four boosters and a card that says what they are and how their answers are read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.risk import KINDS, Raw, Scales
+from iops.risk import KINDS, Raw, Scales, has_peers
 
 CARD_FILE: Final = "model_card.json"
-INCIDENT_FILE, KIND_FILE, SEVERITY_FILE = "incident.ubj", "kind.ubj", "severity.ubj"
-FILES: Final = (INCIDENT_FILE, KIND_FILE, SEVERITY_FILE, CARD_FILE)
+ALONE_FILE, PEERS_FILE = "alone.ubj", "beside_peers.ubj"  # is it an incident: of disks without peers, and with
+KIND_FILE, SEVERITY_FILE = "kind.ubj", "severity.ubj"
+FILES: Final = (ALONE_FILE, PEERS_FILE, KIND_FILE, SEVERITY_FILE, CARD_FILE)
 
 
 class UnfitModel(Exception):
@@ -45,8 +46,8 @@ class Model:
         """Raises UnfitModel where a file is missing, unreadable, or made for other features."""
         try:
             self.card = Card.model_validate_json((directory / CARD_FILE).read_bytes())
-            self._incident, self._kind, self._severity = (
-                _booster(directory / name) for name in (INCIDENT_FILE, KIND_FILE, SEVERITY_FILE)
+            self._alone, self._beside_peers, self._kind, self._severity = (
+                _booster(directory / name) for name in FILES if name != CARD_FILE
             )
         except (OSError, ValueError, xgboost.core.XGBoostError) as error:
             raise UnfitModel(f"{directory}: {error}") from error
@@ -57,8 +58,7 @@ class Model:
 
     def margins(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The margin of [disk, feature] alone: what risks are made of; the rest is asked of a few disks only."""
-        matrix = xgboost.DMatrix(features, nthread=1)
-        return np.asarray(self._incident.predict(matrix, output_margin=True, validate_features=False), np.float64)
+        return self._incident(features, output_margin=True)
 
     def predict(self, features: NDArray[np.float32], *, is_quick: bool = False) -> Raw:
         """What the trees say of [disk, feature].
@@ -66,17 +66,30 @@ class Model:
         Contributions take 55 us a row; the quick ones, only along the path that the row took, 5 us. Both add up to the
         margin.
         """
-        # Without nthread it wakes every core for a few rows, which took 0.5 to 18 ms. The card vouches for the names.
-        matrix = xgboost.DMatrix(features, nthread=1)
-        contributions = self._incident.predict(
-            matrix, pred_contribs=True, approx_contribs=is_quick, validate_features=False
-        )
+        contributions = self._incident(features, pred_contribs=True, approx_contribs=is_quick)
+        matrix = _matrix(features)
         return Raw(
             margin=contributions.sum(axis=1).astype(np.float64),
             kinds=self._kind.predict(matrix, validate_features=False).astype(np.float64),
             severity=self._severity.predict(matrix, validate_features=False).astype(np.float64),
             contributions=contributions[:, :-1].astype(np.float64),
         )
+
+    def _incident(self, features: NDArray[np.float32], **options: bool) -> NDArray[np.float64]:
+        """Each disk's answer by the trees that were fitted on such as it."""
+        beside = has_peers(features)
+        if beside.all() or not beside.any():
+            trees = self._beside_peers if beside.any() else self._alone
+            return np.asarray(trees.predict(_matrix(features), validate_features=False, **options), np.float64)
+        parts = {mask: self._incident(features[beside == mask], **options) for mask in (False, True)}
+        found = np.empty((len(features), *parts[True].shape[1:]))
+        found[beside], found[~beside] = parts[True], parts[False]
+        return found
+
+
+def _matrix(features: NDArray[np.float32]) -> xgboost.DMatrix:
+    """Without nthread it wakes every core for a few rows, which took 0.5 to 18 ms. The card vouches for the names."""
+    return xgboost.DMatrix(features, nthread=1)
 
 
 def _booster(path: Path) -> xgboost.Booster:

@@ -66,17 +66,22 @@ class Judgement:
 
 def judge(raw: Raw, features: NDArray[np.float32], own_level: Array, scales: Scales) -> Judgement:
     """Reads the trees' answer to [disk, feature]; `own_level` is each disk's usual page score, NaN where unknown."""
-    has_peers = np.isfinite(_column(features, "peer_standing"))
+    is_beside = has_peers(features)
     page = page_scores(raw.margin, features)
     relative = page - OWN_LEVEL_RATIO * np.where(np.isfinite(own_level), own_level, scales.usual_level)
     beside = peer_scores(raw.margin, features)
     incident = incident_scores(raw.margin, features)
     return Judgement(
-        p_incident=np.where(has_peers, _probability(beside, scales.beside_peers), _probability(incident, scales.alone)),
-        risk_score=np.where(has_peers, _risk(beside, scales.beside_peers), _risk(relative, scales.alone)),
+        p_incident=np.where(is_beside, _probability(beside, scales.beside_peers), _probability(incident, scales.alone)),
+        risk_score=np.where(is_beside, _risk(beside, scales.beside_peers), _risk(relative, scales.alone)),
         page_score=page,
         kind=np.argmax(raw.kinds, axis=1),
     )
+
+
+def has_peers(features: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which disks of [disk, feature] can be compared with others."""
+    return np.isfinite(features[:, NAMES.index("peer_standing")])
 
 
 def incident_scores(margin: Array, features: NDArray[np.float32]) -> Array:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 JSON: Final = "application/json"
 ROWS_LIMIT: Final = 5_000  # such an answer has 4 MB, which is all that a serverless endpoint may send
 PROBE_TOLERANCE: Final = 1e-4  # of a log-odds; another processor may add up in another order
+BOOSTERS: Final = ("alone", "beside_peers", "kind", "severity")
+PEERS: Final = "peer_standing"  # the feature that is null of a disk without peers
 LARGEST: Final = float(np.finfo(np.float32).max)
 
 
@@ -23,7 +25,8 @@ class Trees(NamedTuple):
     """The unpacked model.tar.gz."""
 
     card: dict[str, Any]
-    incident: xgboost.Booster
+    alone: xgboost.Booster
+    beside_peers: xgboost.Booster
     kind: xgboost.Booster
     severity: xgboost.Booster
 
@@ -43,7 +46,7 @@ def model_fn(model_dir: str) -> Trees:
     """
     directory = Path(model_dir)
     card = json.loads((directory / "model_card.json").read_bytes())
-    trees = Trees(card, *(_booster(directory / f"{name}.ubj") for name in ("incident", "kind", "severity")))
+    trees = Trees(card, *(_booster(directory / f"{name}.ubj") for name in BOOSTERS))
     probe = json.loads((directory / "probe.json").read_bytes())
     said = predict_fn(Question(card["feature_set_id"], probe["features"]), trees)
     for part in ("margin", "kinds", "severity", "contributions"):
@@ -77,7 +80,11 @@ def predict_fn(question: Question, trees: Trees) -> dict[str, Any]:
         if len(row) != len(names):
             raise ValueError(f"features[{place}] has {len(row)} numbers; the model takes {len(names)}")
     matrix = np.array(question.features, dtype=np.float32)  # null becomes NaN
-    contributions = _predict(trees.incident, matrix, pred_contribs=True)
+    beside = np.isfinite(matrix[:, names.index(PEERS)])
+    contributions = np.empty((len(matrix), len(names) + 1), np.float32)
+    for mask, booster in ((beside, trees.beside_peers), (~beside, trees.alone)):
+        if mask.any():
+            contributions[mask] = _predict(booster, matrix[mask], pred_contribs=True)
     return {
         "model_version": trees.card["version"],
         "feature_set_id": expected,

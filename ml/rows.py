@@ -61,7 +61,7 @@ def recorded_rows(host: Host, features: NDArray[np.float32]) -> Rows:
 def simulated_rows(windows: pa.Table) -> Rows:
     """What labelled windows (`ml simulate`) teach, alike in weight."""
     columns = [windows[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in NAMES]
-    kinds = {None: UNKNOWN, **{kind.value: place for place, kind in enumerate(KINDS)}}
+    kinds: dict[str | None, int] = {kind.value: place for place, kind in enumerate(KINDS)} | {None: UNKNOWN}
     return Rows(
         features=np.stack(columns, axis=1),
         incident=windows["incident"].to_numpy() == 1,

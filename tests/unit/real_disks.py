@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import xgboost
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import CARD_FILE, INCIDENT_FILE, KIND_FILE, SEVERITY_FILE, Card
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card
 from iops.risk import KINDS, Scale, Scales
 from ml import smd
 
@@ -27,7 +27,8 @@ def write_model(folder: Path, **facts: Any) -> Path:
     data = xgboost.DMatrix(features, told)
     usual = {"max_depth": 2, "nthread": 1, "seed": 0}
     boosters = {
-        INCIDENT_FILE: xgboost.train({**usual, "objective": "binary:logistic"}, data, 5),
+        ALONE_FILE: xgboost.train({**usual, "objective": "binary:logistic"}, data, 5),
+        PEERS_FILE: xgboost.train({**usual, "objective": "binary:logistic"}, data, 5),
         KIND_FILE: xgboost.train(
             {**usual, "objective": "multi:softprob", "num_class": len(KINDS)},
             xgboost.DMatrix(features, np.arange(300) % len(KINDS)),

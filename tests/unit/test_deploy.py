@@ -224,7 +224,15 @@ def test_a_model_is_packed_with_its_script_and_its_probe(tmp_path: Path) -> None
     assert archive.model_version == "0a1b2c3d4e5f"
     with tarfile.open(fileobj=io.BytesIO(archive.content)) as unpacked:
         names = unpacked.getnames()
-    assert names == ["code/inference.py", "incident.ubj", "kind.ubj", "model_card.json", "probe.json", "severity.ubj"]
+    assert names == [
+        "alone.ubj",
+        "beside_peers.ubj",
+        "code/inference.py",
+        "kind.ubj",
+        "model_card.json",
+        "probe.json",
+        "severity.ubj",
+    ]
 
 
 def test_the_registry_of_an_unknown_region_is_not_guessed() -> None:

@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import CARD_FILE, INCIDENT_FILE, KIND_FILE, SEVERITY_FILE
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE
 from iops.risk import KINDS
 
 VERSION = "0a1b2c3d4e5f"
@@ -29,7 +29,8 @@ def write_model(directory: Path, *, version: str = VERSION) -> Path:
     features = some_features(400)
     is_incident = np.nan_to_num(features[:, 0]) > 0.5
     fits: dict[str, tuple[dict[str, Any], Any]] = {
-        INCIDENT_FILE: ({"objective": "binary:logistic", "num_parallel_tree": 2}, is_incident),
+        ALONE_FILE: ({"objective": "binary:logistic", "num_parallel_tree": 2}, is_incident),
+        PEERS_FILE: ({"objective": "binary:logistic", "num_parallel_tree": 2}, np.nan_to_num(features[:, 2]) > 0.5),
         KIND_FILE: ({"objective": "multi:softprob", "num_class": len(KINDS)}, np.arange(400) % len(KINDS)),
         SEVERITY_FILE: ({"objective": "reg:absoluteerror"}, np.nan_to_num(features[:, 1])),
     }
