@@ -46,6 +46,8 @@ class Finding(BaseModel):
     warming_up: bool = False  # less than 3 h of history
     confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     began_at: AwareDatetime | None = None
+    scored_by: str = "rules"  # or "local" (the model in the service), or "sagemaker"
+    asked_before: tuple[str, ...] = ()  # who did not answer, and why: "sagemaker: timed_out"
 
 
 class Insight(BaseModel):
@@ -70,6 +72,7 @@ class Insight(BaseModel):
     is_hard_rule: bool
     warming_up: bool
     scored_by: str
+    asked_before: tuple[str, ...] = ()  # scorers that did not answer, and why
     explained_by: str
 
 

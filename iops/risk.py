@@ -20,7 +20,9 @@ Array = NDArray[np.float64]
 
 KINDS: Final = tuple(PredictionType)  # in the order of a model's classes
 STANDING_LIMIT: Final = 3.0  # units; more does not make a disk more conspicuous
+STANDING_WEIGHT: Final = 2.0  # of a unit, beside the trees' margin
 OWN_LEVEL_RATIO: Final = 0.5  # how much of a disk's own usual page score is forgiven
+MOST_ODDS: Final = 30.0  # logarithm; more is certain
 LEAST_Z: Final = 0.3  # added before the logarithm, so that 0 is small and not infinite
 
 
@@ -97,11 +99,12 @@ def page_scores(margin: Array, features: NDArray[np.float32]) -> Array:
 
 def peer_scores(margin: Array, features: NDArray[np.float32]) -> Array:
     """What probability and risk of a disk with peers are made of."""
-    return margin + np.clip(_known(features, "peer_standing"), 0, STANDING_LIMIT)
+    return margin + STANDING_WEIGHT * np.clip(_known(features, "peer_standing"), 0, STANDING_LIMIT)
 
 
 def _probability(score: Array, scale: Scale) -> Array:
-    return np.asarray(1 / (1 + np.exp(-(scale.slope * score + scale.intercept))))
+    log_odds = np.clip(scale.slope * score + scale.intercept, -MOST_ODDS, MOST_ODDS)
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 
 def _risk(score: Array, scale: Scale) -> Array:

@@ -46,7 +46,11 @@ RISK_BY_RATIO: Final = ((1.3, 0.0), (2.0, 45.0), (3.0, 65.0), (4.0, 80.0), (8.0,
 
 def judge_group(subjects: Mapping[str, Subject]) -> dict[str, Finding]:
     """A finding for each stream of one peer group, judged together, because peers are the strongest signal there is."""
-    views = {stream_id: view_of(subject) for stream_id, subject in subjects.items()}
+    return judge_views({stream_id: view_of(subject) for stream_id, subject in subjects.items()})
+
+
+def judge_views(views: Mapping[str, View]) -> dict[str, Finding]:
+    """The same of what is worked out already."""
     return {
         stream_id: _judge(view, [peer for peer in views.values() if peer is not view and _are_alike(peer, view)])
         for stream_id, view in views.items()

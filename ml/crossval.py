@@ -11,7 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from iops.features import NAMES
-from iops.risk import Judgement, Raw, Scale, Scales, page_scores
+from iops.risk import Judgement, Raw, Scale, Scales, has_peers, page_scores
 from iops.risk import judge as read
 from ml.hosts import UNKNOWN, Host, features_of
 from ml.levels import own_levels
@@ -40,14 +40,6 @@ class Subject:
         return self.machine.host.name
 
 
-@dataclass(frozen=True, slots=True)
-class Simulated:
-    """Simulated hosts: rows to fit on, and other hosts to make the scale of disks with peers on."""
-
-    rows: Rows
-    kept: Sequence[tuple[Host, NDArray[np.float32]]]
-
-
 def subject_of(machine: Machine) -> Subject:
     """Works out the features."""
     features = features_of(machine.host)
@@ -62,33 +54,41 @@ def subject_of(machine: Machine) -> Subject:
 
 
 def cross_validated(
-    subjects: Sequence[Subject], simulated: Simulated, *, seed: int, recipe: Recipe | None = None
+    subjects: Sequence[Subject], *, seed: int, recipe: Recipe | None = None
 ) -> Iterator[tuple[Subject, Judgement]]:
     """Each machine's judged minutes as a model would judge them that has never seen it."""
     for number, held in enumerate(subjects):
         rest = [subject for subject in subjects if subject is not held]
-        trees = fit_incident(join([subject.rows for subject in rest]), simulated.rows, seed=seed, recipe=recipe)
-        scales = scales_of(rest, simulated, trees, folds=INNER_FOLDS, seed=seed + number, recipe=recipe)
+        trees = fit_incident(join([subject.rows for subject in rest]), seed=seed, recipe=recipe)
+        scale, usual = alone_scale(rest, folds=INNER_FOLDS, seed=seed + number, recipe=recipe)
+        scales = Scales(alone=scale, beside_peers=scale, usual_level=usual)
         yield held, judgement_of(held, margins(trees, held.features), scales)
 
 
-def scales_of(
-    subjects: Sequence[Subject],
-    simulated: Simulated,
-    trees: xgboost.Booster,
-    *,
-    folds: int,
-    seed: int,
-    recipe: Recipe | None = None,
-) -> Scales:
-    """The scales for `trees`, each machine's part of them from trees that were fitted on the others."""
-    unseen = dict(_unseen_margins(subjects, simulated, folds=folds, seed=seed, recipe=recipe))
+def alone_scale(
+    subjects: Sequence[Subject], *, folds: int, seed: int, recipe: Recipe | None = None
+) -> tuple[Scale, float]:
+    """The scale of disks without peers, and their usual level; each machine by trees fitted on other machines."""
+    unseen = dict(_unseen_margins(subjects, folds=folds, seed=seed, recipe=recipe))
     levels = {subject.name: levels_of(subject, unseen[subject.name]) for subject in subjects}
     usual = float(np.median([level[np.isfinite(level)][0] for level in levels.values() if np.isfinite(level).any()]))
-    alone = [
+    judged = [
         _judged(subject, unseen[subject.name], np.nan_to_num(levels[subject.name], nan=usual)) for subject in subjects
     ]
-    return Scales(alone=make_scale(alone), beside_peers=_peers_scale(trees, simulated.kept), usual_level=usual)
+    return make_scale(judged), usual
+
+
+def peers_scale(trees: xgboost.Booster, kept: Iterable[tuple[Host, NDArray[np.float32]]]) -> Scale:
+    """The scale of disks with peers, from simulated hosts that the trees were not fitted on."""
+    judged = []
+    for host, features in kept:
+        for disk in range(len(host.disks)):
+            part = host.incident[:, disk] != UNKNOWN
+            column, incident = features[part, disk], host.incident[part, disk]
+            if has_peers(column).any():
+                truth = Truth((incident == 1).astype(np.float64), incident < 0, tuple(runs(incident == 1)))
+                judged.append(judged_beside_peers(margins(trees, column), column, truth))
+    return make_scale(judged)
 
 
 def judgement_of(subject: Subject, margin: Array, scales: Scales) -> Judgement:
@@ -111,28 +111,16 @@ def margins(trees: xgboost.Booster, features: NDArray[np.float32]) -> Array:
 
 
 def _unseen_margins(
-    subjects: Sequence[Subject], simulated: Simulated, *, folds: int, seed: int, recipe: Recipe | None
+    subjects: Sequence[Subject], *, folds: int, seed: int, recipe: Recipe | None
 ) -> Iterator[tuple[str, Array]]:
     order = np.random.default_rng(seed).permutation(len(subjects))
     for fold in range(folds):
         held = set(order[fold::folds].tolist())
         rest = join([subject.rows for place, subject in enumerate(subjects) if place not in held])
-        trees = fit_incident(rest, simulated.rows, seed=seed, recipe=recipe)
+        trees = fit_incident(rest, seed=seed, recipe=recipe)
         yield from ((subjects[place].name, margins(trees, subjects[place].features)) for place in held)
 
 
 def _judged(subject: Subject, margin: Array, level: Array) -> Judged:
     part = subject.machine.is_judged
     return judged_alone(margin[part], subject.features[part], level[part], subject.truth)
-
-
-def _peers_scale(trees: xgboost.Booster, kept: Iterable[tuple[Host, NDArray[np.float32]]]) -> Scale:
-    judged = []
-    for host, features in kept:
-        for disk in range(len(host.disks)):
-            part = host.incident[:, disk] != UNKNOWN
-            column, incident = features[part, disk], host.incident[part, disk]
-            if np.isfinite(column[:, NAMES.index("peer_standing")]).any():
-                truth = Truth((incident == 1).astype(np.float64), incident < 0, tuple(runs(incident == 1)))
-                judged.append(judged_beside_peers(margins(trees, column), column, truth))
-    return make_scale(judged)

@@ -39,6 +39,11 @@ class Host:
         assert self.values.shape == (*shape, len(SERIES)), f"{self.name}: values are {self.values.shape}"
         assert self.incident.shape == self.kind.shape == self.severity.shape == shape, f"{self.name}: labels"
 
+    def part(self, mask: NDArray[np.bool_]) -> Host:
+        """The minutes that the mask marks."""
+        rows = (getattr(self, name)[mask] for name in ("minute", "values", "incident", "kind", "severity"))
+        return Host(self.name, self.disks, *rows)
+
 
 def features_of(host: Host, *, since: int | None = None) -> NDArray[np.float32]:
     """[minute, disk, feature] of a host, by the very functions that serve, from earlier minutes only.

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from iops.risk import OWN_LEVEL_RATIO, Scale, Scales, incident_scores, page_scores, peer_scores
+from iops.risk import OWN_LEVEL_RATIO, Scale, incident_scores, page_scores, peer_scores
 from ml.protocol import Truth, level_grid, threshold_for_budget
 
 Array = NDArray[np.float64]
@@ -40,11 +40,6 @@ def judged_beside_peers(margin: Array, features: NDArray[np.float32], truth: Tru
     """A stream with peers."""
     score = peer_scores(margin, features)
     return Judged(score, score, truth)
-
-
-def make_scales(alone: Sequence[Judged], beside_peers: Sequence[Judged], *, usual_level: float) -> Scales:
-    """Both scales, from streams that the trees have never seen."""
-    return Scales(alone=make_scale(alone), beside_peers=make_scale(beside_peers), usual_level=usual_level)
 
 
 def make_scale(judged: Sequence[Judged]) -> Scale:

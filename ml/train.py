@@ -1,4 +1,4 @@
-"""Fits the three boosters: is it an incident, of which kind, and how much slower does it make requests."""
+"""Fits the boosters: is it an incident (of a disk alone, beside peers), of which kind, how much slower is it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 
 from iops.features import NAMES
 from iops.insight import PredictionType
-from iops.risk import KINDS, Raw
+from iops.risk import KINDS
 from ml.hosts import UNKNOWN
 from ml.rows import Rows
 
@@ -34,49 +33,46 @@ UNNAMED: Final = KINDS.index(PredictionType.ANOMALY)  # what an incident is that
 # More of these is never better news, whatever the other features are.
 WORSE_WHEN_HIGHER: Final = ("peer_ratio_median", "peer_ratio_p10", "peer_standing", "p99_to_await", "errors_or_stall")
 KIND_ROUNDS, SEVERITY_ROUNDS = 60, 120
+SEVERITY_LIMIT: Final = 5.0  # logarithm: 150 times slower; a stall has no end
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """The three boosters of one fit."""
+    """The four boosters of one fit."""
 
-    incident: xgboost.Booster
+    alone: xgboost.Booster
+    beside_peers: xgboost.Booster
     kind: xgboost.Booster
     severity: xgboost.Booster
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the incident's booster is grown; what `ml tune` searches over."""
+    """How the boosters that say whether it is an incident are grown; what `ml tune` searches over."""
 
     parameters: Mapping[str, Any] = field(default_factory=lambda: dict(INCIDENT))
     rounds: int = ROUNDS
-    simulated_ratio: float = 1.0  # what all simulated rows weigh, over what the recorded ones do
 
 
-def fit(recorded: Rows | None, simulated: Rows | None, *, seed: int, recipe: Recipe | None = None) -> Trees:
-    """All three, from either kind of rows or both."""
-    incident = fit_incident(recorded, simulated, seed=seed, recipe=recipe)
-    parts = [part for part in (recorded, simulated) if part is not None]
-    is_felt = [part.where(part.incident) for part in parts]
-    return Trees(incident, _fit_kind(is_felt, seed), _fit_severity(parts, seed))
+def fit(recorded: Rows, simulated: Rows, *, seed: int, recipe: Recipe | None = None) -> Trees:
+    """Disks alone learn from recorded machines, which had one each; disks beside peers from simulated hosts.
+
+    One set of trees for both is worse at the former: what is odd beside peers is not what is odd alone, and benign
+    events, which only the simulated hosts have labelled, look like the recorded incidents to who sees no peers.
+    """
+    incidents = [part.where(part.incident) for part in (recorded, simulated)]
+    return Trees(
+        alone=fit_incident(recorded, seed=seed, recipe=recipe),
+        beside_peers=fit_incident(simulated, seed=seed, recipe=recipe),
+        kind=_fit_kind(incidents, seed),
+        severity=_fit_severity(simulated, seed),
+    )
 
 
-def fit_incident(
-    recorded: Rows | None, simulated: Rows | None, *, seed: int, recipe: Recipe | None = None
-) -> xgboost.Booster:
+def fit_incident(rows: Rows, *, seed: int, recipe: Recipe | None = None) -> xgboost.Booster:
     """Whether a minute of a disk is part of an incident."""
     recipe = recipe or Recipe()
-    parts = [part for part in (recorded, simulated) if part is not None]
-    weight = [part.weight for part in parts]
-    if recorded is not None and simulated is not None:
-        weight[1] = weight[1] * recipe.simulated_ratio * weight[0].sum() / weight[1].sum()
-    data = xgboost.DMatrix(
-        np.concatenate([part.features for part in parts]),
-        np.concatenate([part.incident for part in parts]),
-        weight=np.concatenate(weight),
-        feature_names=list(NAMES),
-    )
+    data = xgboost.DMatrix(rows.features, rows.incident, weight=rows.weight, feature_names=list(NAMES), nthread=1)
     parameters = {
         **recipe.parameters,
         "objective": "binary:logistic",
@@ -87,17 +83,6 @@ def fit_incident(
         "seed": seed,
     }
     return xgboost.train(parameters, data, recipe.rounds)
-
-
-def predict(trees: Trees, features: NDArray[np.float32]) -> Raw:
-    """As `iops.model.Model.predict` does, without a way through files."""
-    data = xgboost.DMatrix(features, feature_names=list(NAMES))
-    return Raw(
-        margin=trees.incident.predict(data, output_margin=True).astype(np.float64),
-        kinds=trees.kind.predict(data).astype(np.float64),
-        severity=trees.severity.predict(data).astype(np.float64),
-        contributions=np.zeros((len(features), len(NAMES))),
-    )
 
 
 def _fit_kind(incidents: list[Rows], seed: int) -> xgboost.Booster:
@@ -125,12 +110,9 @@ def _fit_kind(incidents: list[Rows], seed: int) -> xgboost.Booster:
     return xgboost.train(parameters, data, KIND_ROUNDS)
 
 
-def _fit_severity(parts: list[Rows], seed: int) -> xgboost.Booster:
-    known = [part.where(np.isfinite(part.severity)) for part in parts]
+def _fit_severity(rows: Rows, seed: int) -> xgboost.Booster:
     data = xgboost.DMatrix(
-        np.concatenate([part.features for part in known]),
-        np.concatenate([part.severity for part in known]),
-        feature_names=list(NAMES),
+        rows.features, np.minimum(rows.severity, SEVERITY_LIMIT), feature_names=list(NAMES), nthread=1
     )
     parameters = {
         "objective": "reg:absoluteerror",

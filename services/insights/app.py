@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -13,6 +13,8 @@ from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.insights import routes
+from services.insights.chain import load_model, open_chain
+from services.insights.judge import ModelJudge
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.settings import InsightsSettings
@@ -30,9 +32,16 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The clients outlive the loop that uses them.
-        async with open_table(configured) as table, open_scoring_queue(configured) as queue:
+        async with (
+            AsyncExitStack() as clients,
+            open_table(configured) as table,
+            open_scoring_queue(configured) as queue,
+        ):
             windows = Windows(table, now, metrics, limit=configured.windows_limit)
-            scorer = Scorer(table, windows, now, metrics)
+            model = load_model(configured.model_dir)
+            chain = await clients.enter_async_context(open_chain(configured, model, metrics)) if model else None
+            judge = ModelJudge(chain, model.card, metrics) if model and chain else None
+            scorer = Scorer(table, windows, now, metrics, judge)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
             app.state.insights = routes.Insights(table=table, clock=now)
             health.checks["table"] = table.check

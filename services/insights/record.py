@@ -88,7 +88,8 @@ def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Wor
         began_at=finding.began_at or now,
         is_hard_rule=finding.is_hard_rule,
         warming_up=finding.warming_up,
-        scored_by="rules",
+        scored_by=finding.scored_by,
+        asked_before=finding.asked_before,
         explained_by="template",
     )
 

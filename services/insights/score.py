@@ -1,7 +1,11 @@
 """Scores one peer group: its windows, its streams' past, the rules, and what of it is written."""
 
+from __future__ import annotations
+
 import asyncio
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -11,15 +15,17 @@ from iops import items
 from iops.bus import ScoringRequest
 from iops.clock import Clock, to_epoch_ms
 from iops.errors import Conflict
-from iops.evidence import Subject
+from iops.evidence import Subject, view_of
 from iops.insight import Finding
 from iops.items import Stream
 from iops.observability import Metrics
-from iops.rules import judge_group
+from iops.rules import judge_views
 from iops.table import Table
 from iops.telemetry import Window
+from services.insights.combine import combine
+from services.insights.judge import Candidate, ModelJudge
 from services.insights.record import Worth, make_insight, weigh, write_insight, write_score
-from services.insights.windows import Windows
+from services.insights.windows import Past, Windows
 
 log = structlog.get_logger()
 
@@ -30,10 +36,23 @@ STREAMS_LIMIT: Final = 20_000
 STREAM_MAX_AGE_MS: Final = 300_000  # a stream's row is read again after this; a lost race reads it at once
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A stream of the group that is scored."""
+
+    stream: Stream
+    past: Past
+    subject: Subject
+
+
 class Scorer:
     """Scores groups one at a time each; what it remembers of streams is only a cache of the table."""
 
-    def __init__(self, table: Table, windows: Windows, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, table: Table, windows: Windows, clock: Clock, metrics: Metrics, model: ModelJudge | None = None
+    ) -> None:
+        """Without a `model` the rules score alone."""
+        self._model = model
         self._table = table
         self._windows = windows
         self._clock = clock
@@ -57,26 +76,46 @@ class Scorer:
         members = [
             items.item_to_member(row) for row in await self._table.query(items.members_query(request.peer_group))
         ]
-        loaded = await asyncio.gather(*(self._load(stream_id, request) for stream_id in members))
-        subjects = {stream.stream_id: subject for stream, subject in loaded if stream is not None}
-        findings = judge_group(subjects)
-        self._scored.labels("rules").inc(len(findings))
+        loaded = [
+            each for each in await asyncio.gather(*(self._load(stream_id, request) for stream_id in members)) if each
+        ]
+        findings = await self._judge(loaded)
         written: dict[str, int] = {}
-        for stream, subject in loaded:
-            if stream is None or not self._is_current(subject.window, request.since_ms):
+        for member in loaded:
+            window, stream = member.past.window, member.stream
+            if not self._is_current(window, request.since_ms):
                 continue
-            worth = await self._write(stream, findings[stream.stream_id], subject.window)
+            worth = await self._write(stream, findings[stream.stream_id], window)
             self._written.labels(worth).inc()
             written[worth] = written.get(worth, 0) + 1
-        log.info("group_scored", peer_group=request.peer_group, streams=len(subjects), **written)
+        log.info("group_scored", peer_group=request.peer_group, streams=len(loaded), **written)
 
-    async def _load(self, stream_id: str, request: ScoringRequest) -> tuple[Stream | None, Subject]:
+    async def _judge(self, loaded: Sequence[_Member]) -> dict[str, Finding]:
+        """What the rules and the model say together."""
+        views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
+        findings = judge_views(views)
+        if self._model is not None:
+            for kind in {member.subject.device_kind for member in loaded}:
+                alike = [member for member in loaded if member.subject.device_kind == kind]
+                said = await self._model.judge(
+                    [Candidate(m.stream.stream_id, m.past, views[m.stream.stream_id]) for m in alike]
+                )
+                for stream_id, by_model in said.items():
+                    self._windows.note_score(stream_id, minute=by_model.minute, page_score=by_model.page_score)
+                    findings[stream_id] = combine(findings[stream_id], by_model.finding)
+        for finding in findings.values():
+            self._scored.labels(finding.scored_by).inc()
+        return findings
+
+    async def _load(self, stream_id: str, request: ScoringRequest) -> _Member | None:
         async with self._reads:
             past = await self._windows.load(stream_id, since_ms=request.since_ms)
             stream = await self._stream(stream_id, request.peer_group)
-        kind = device_kind(stream_id, stream.labels.get("volume_type")) if stream else ""
-        limit = stream.provisioned_iops if stream else None
-        return stream, Subject(past.window, past.baseline, provisioned_iops=limit, device_kind=kind)
+        if stream is None:
+            return None
+        kind = device_kind(stream_id, stream.labels.get("volume_type"))
+        limit = stream.provisioned_iops
+        return _Member(stream, past, Subject(past.window, past.baseline, provisioned_iops=limit, device_kind=kind))
 
     async def _stream(self, stream_id: str, peer_group: str) -> Stream | None:
         """None where there is no such stream, or it moved to another group and its old member row outlived that."""

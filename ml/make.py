@@ -1,0 +1,140 @@
+"""The step `train`: fits, cross-validates and writes the model that ships, with its card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+import xgboost
+from numpy.typing import NDArray
+from rich.progress import track
+
+from iops.features import FEATURE_SET_ID, NAMES
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model
+from iops.risk import KINDS, Scales
+from ml import smd
+from ml.answers import answers_of_folds
+from ml.card import write_card
+from ml.crossval import Subject, alone_scale, cross_validated, peers_scale, subject_of
+from ml.evaluate import report_of
+from ml.hosts import DAY, Host, features_of
+from ml.minutes import simulate_host
+from ml.rows import Rows, join, simulated_rows
+from ml.source import find_file
+from ml.train import Recipe, Trees, fit
+from ml.windows import FILE, MINUTES, draw_windows
+
+SCALE_HOSTS: Final = 80  # simulated, that the scale of disks beside peers is made on: 900 disk-days
+SCALE_SEED: Final = 1_000_000  # beyond any seed that windows are simulated with
+SCALE_FOLDS: Final = 6
+CONFUSION_WINDOWS: Final = 2_000  # simulated, that no tree has seen
+DECILES: Final = tuple(round(0.1 * part, 1) for part in range(1, 10))
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="folder with smd/: recorded machines to learn from and be judged on")],
+    windows: Annotated[Path, typer.Option(help="folder with windows.parquet, as `simulate` writes it")],
+    out: Annotated[Path, typer.Option(help="where the model goes")] = Path("ml/model"),
+    seed: Annotated[int, typer.Option(help="the same seed, data and windows make the same model")] = 0,
+) -> None:
+    """Fit the model, cross-validate it by machine, and write it with its card. Some 5 minutes on one core."""
+    subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
+    table = pq.read_table(windows / FILE)
+    make(subjects, table, out, seed=seed)
+    judged = track(cross_validated(subjects, seed=seed), "Cross-validation", total=len(subjects))
+    model = Model(out)
+    report = report_of(data, model, cross_validated=answers_of_folds((each.machine, said) for each, said in judged))
+    called = kinds_called(model, draw_windows(CONFUSION_WINDOWS, seed=SCALE_SEED + 1))
+    digests = {"smd": _digest(find_file(data / "smd", smd.PATTERN)), "windows": _digest(windows / FILE)}
+    write_card(out, model.card, replace(report, kinds=called), digests)
+
+
+def make(subjects: Sequence[Subject], windows: pa.Table, out: Path, *, seed: int, recipe: Recipe | None = None) -> None:
+    """The model's files, its card without figures."""
+    recorded, simulated = join([subject.rows for subject in subjects]), simulated_rows(windows)
+    trees = fit(recorded, simulated, seed=seed, recipe=recipe)
+    alone, usual_level = alone_scale(subjects, folds=SCALE_FOLDS, seed=seed, recipe=recipe)
+    scales = Scales(
+        alone=alone, beside_peers=peers_scale(trees.beside_peers, scale_hosts(SCALE_HOSTS)), usual_level=usual_level
+    )
+    facts = {
+        "trained_on": [subject.name for subject in subjects],
+        "simulated_windows": len(windows),
+        "seed": seed,
+        "recipe": {**(recipe or Recipe()).parameters, "rounds": (recipe or Recipe()).rounds},
+        "xgboost": xgboost.__version__,
+    }
+    _write(out, trees, scales, (recorded, simulated), facts)
+
+
+def scale_hosts(count: int) -> list[tuple[Host, NDArray[np.float32]]]:
+    """The last day of simulated hosts that no window is of."""
+    found = []
+    for index in track(range(count), "Hosts for the scale"):
+        host = simulate_host(seed=SCALE_SEED, index=index, minutes=MINUTES).host
+        since = int(host.minute[-1]) - DAY + 1
+        features = features_of(host, since=since)
+        part = host.minute >= since
+        found.append((host.part(part), features[part]))
+    return found
+
+
+def kinds_called(model: Model, windows: pa.Table) -> dict[str, dict[str, int]]:
+    """Of windows of known incidents: how often each kind was called what."""
+    rows = simulated_rows(windows)
+    rows = rows.where(rows.incident)
+    said = np.argmax(model.predict(rows.features, is_quick=True).kinds, axis=1)
+    pairs = Counter((KINDS[truth].value, KINDS[called].value) for truth, called in zip(rows.kind, said, strict=True))
+    truths = sorted({truth for truth, _ in pairs})
+    return {
+        truth: {called: count for (each, called), count in pairs.most_common() if each == truth} for truth in truths
+    }
+
+
+def _write(out: Path, trees: Trees, scales: Scales, rows: tuple[Rows, Rows], facts: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    version = hashlib.blake2b(digest_size=6)
+    for name, booster in (
+        (ALONE_FILE, trees.alone),
+        (PEERS_FILE, trees.beside_peers),
+        (KIND_FILE, trees.kind),
+        (SEVERITY_FILE, trees.severity),
+    ):
+        content = bytes(booster.save_raw("ubj"))
+        version.update(content)
+        (out / name).write_bytes(content)
+    card = Card(
+        version=version.hexdigest(),
+        feature_set_id=FEATURE_SET_ID,
+        features=NAMES,
+        kinds=tuple(KINDS),
+        scales=scales,
+        feature_quantiles=_quantiles(rows),
+        facts=facts,
+    )
+    (out / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
+
+
+def _quantiles(rows: tuple[Rows, Rows]) -> dict[str, tuple[float, ...]]:
+    """Deciles of ordinary time, half of it recorded and half simulated."""
+    found = {}
+    ordinary = [part.features[~part.incident] for part in rows]
+    least = min(map(len, ordinary))
+    both = np.concatenate([part[:: len(part) // least] for part in ordinary])
+    for place, name in enumerate(NAMES):
+        known = both[np.isfinite(both[:, place]), place]
+        if len(known):
+            found[name] = tuple(round(float(value), 4) for value in np.quantile(known, DECILES))
+    return found
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,48 @@
+"""Which scorers there are, by the settings: the trees here, an endpoint for a share of the streams, or beside them."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+
+from iops.model import Model, UnfitModel
+from iops.observability import Metrics
+from services.insights.sagemaker import open_sagemaker
+from services.insights.scorers import Canary, Chain, LocalScorer
+from services.insights.settings import InsightsSettings
+from services.insights.shadow import Shadow
+
+log = structlog.get_logger()
+
+
+def load_model(directory: Path) -> Model | None:
+    """None where there is none that fits: then the rules score alone, which every insight says."""
+    try:
+        model = Model(directory)
+    except UnfitModel as error:
+        log.error("model_unfit", reason=str(error))  # noqa: TRY400 - the sentence says it all
+        return None
+    log.info("model_loaded", version=model.card.version, feature_set_id=model.card.feature_set_id)
+    return model
+
+
+@asynccontextmanager
+async def open_chain(settings: InsightsSettings, model: Model, metrics: Metrics) -> AsyncIterator[Chain]:
+    """Asks the endpoint for a share of the streams, or only compares with it."""
+    local = LocalScorer(model)
+
+    def percent() -> float:
+        return settings.sagemaker_percent
+
+    if not percent():
+        yield Canary(local, None, percent, metrics)
+        return
+    version = None if settings.sagemaker_shadow else model.card.version
+    async with open_sagemaker(settings, metrics, time.monotonic, version=version) as remote:
+        if settings.sagemaker_shadow:
+            async with Shadow(local, remote, percent, metrics) as shadow:
+                yield shadow
+        else:
+            yield Canary(local, remote, percent, metrics)
