@@ -15,7 +15,7 @@ from iops.insight import Finding
 from iops.minutes import MINUTE_MS, minutes_of
 from iops.model import Card
 from iops.observability import Metrics
-from iops.risk import KINDS, Judgement, judge
+from iops.risk import KINDS, Judgement, contributions, judge
 from services.insights.drift import Drift
 from services.insights.facts import facts_of
 from services.insights.scorers import Chain, Scored
@@ -66,7 +66,7 @@ class ModelJudge:
         self._drift.see(features)
         levels = np.array([_own_level(each.past) for each in known])
         judgement = judge(scored.raw, features, levels, self._card.scales)
-        group = _Group(known, minutes, day, features, scored, judgement)
+        group = _Group(known, minutes, day, features, contributions(scored.raw, features), scored, judgement)
         return {
             each.stream_id: Said(group.finding(place), float(judgement.page_score[place]), minute=end_minute - 1)
             for place, each in enumerate(known)
@@ -82,6 +82,7 @@ class _Group:
     minutes: Array  # [minute, disk, one of SERIES]
     day: Array  # [disk, channel, level]
     features: NDArray[np.float32]
+    contributions: Array  # [disk, feature]
     scored: Scored
     judgement: Judgement
 
@@ -96,7 +97,7 @@ class _Group:
         peers = [other.view for other in self.known if other is not candidate]
         facts = facts_of(
             self.features[place],
-            self.scored.raw.contributions[place],
+            self.contributions[place],
             recent=self.minutes[:, place],
             day=self.day[place],
         )
