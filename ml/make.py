@@ -33,7 +33,7 @@ from ml.source import UnreadableData, columns_of, find_file
 from ml.train import Recipe, Trees, fit
 from ml.windows import COLUMNS, FILE, MINUTES, draw_windows
 
-SCALE_HOSTS: Final = 80  # simulated, that the scale of disks beside peers is made on: 900 disk-days
+SCALE_HOSTS: Final = 150  # simulated, that the scale of disks beside peers is made on: 2,000 disk-days
 SCALE_SEED: Final = 1_000_000  # beyond any seed that windows are simulated with
 SCALE_FOLDS: Final = 6
 UNSEEN_WINDOWS: Final = 2_000  # simulated, that no tree has seen
