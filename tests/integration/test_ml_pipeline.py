@@ -36,8 +36,8 @@ def write_recorded(folder: Path, machines: int = 4) -> Path:
         event = np.zeros(len(minute), np.int64)
         for number, begin in enumerate(rng.choice(np.arange(JUDGED_FROM * 24, DAYS * 24 - 1), 8, replace=False), 1):
             event[begin * 60 : begin * 60 + 15] = number
-        slower = [list(smd.COLUMNS).index(name) for name in ("disk_q", "disk_svc", "disk_wa")]
-        values[np.ix_(event > 0, slower)] *= 6
+        for slower in ("disk_q", "disk_svc", "disk_wa"):
+            values[event > 0, list(smd.COLUMNS).index(slower)] *= 6
         columns = dict(zip(smd.COLUMNS, values.T, strict=True))
         blamed = np.where(is_judged, event > 0, -1)
         half = np.where(is_judged, "test", "train")
