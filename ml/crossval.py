@@ -19,6 +19,7 @@ from ml.protocol import Truth, runs
 from ml.rows import Rows, join, recorded_rows
 from ml.scales import Judged, calmest, judged_alone, judged_beside_peers, make_scale
 from ml.smd import Machine
+from ml.source import UnreadableData
 from ml.train import Recipe, fit_incident
 
 Array = NDArray[np.float64]
@@ -93,6 +94,8 @@ def peers_scale(trees: xgboost.Booster, kept: Iterable[tuple[Host, NDArray[np.fl
             hosts.append(known)
             if not (host.incident == 1).any():
                 healthy.append(known)
+    if not healthy:
+        raise UnreadableData(f"none of {len(hosts)} simulated hosts with peers is without a fault; simulate more")
     return make_scale([each for host in hosts for each in host], budgeted=calmest(healthy, ratio=CALM_RATIO))
 
 

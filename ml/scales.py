@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from iops.risk import OWN_LEVEL_RATIO, Scale, incident_scores, page_scores, peer_scores
 from ml.protocol import Truth, level_grid, tally, threshold_for_budget
+from ml.source import UnreadableData
 
 Array = NDArray[np.float64]
 
@@ -85,6 +86,8 @@ def platt(score: Array, target: Array) -> tuple[float, float]:
     (0.693, 0.0)
     """
     rate = target.mean()
+    if not 0 < rate < 1:
+        raise UnreadableData("nothing to calibrate on: incidents and ordinary minutes are both wanted")
     slope, intercept = 1.0, float(np.log(rate / (1 - rate)) - score.mean())
     loss = _loss(slope, intercept, score, target)
     for _ in range(NEWTON_STEPS):
