@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROGRAMS := ingest insights alerts agent cli ml
 UPGRADE ?=
+DATA ?= ../shared/data
+WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit bench openapi lock clean
+.PHONY: help setup up check format test test-unit bench model openapi lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +45,13 @@ bench: setup ## measure: from POST to mail, what ingest takes, beside Prometheus
 	$(BIN)/python -m bench ingest
 	$(BIN)/python -m bench peers
 	$(BIN)/python -m bench score
+
+model: setup $(WINDOWS)/windows.parquet ## make the model that ships: make model DATA=../shared/data (10 minutes)
+	$(BIN)/python -m ml train --data $(DATA) --windows $(WINDOWS)
+	$(BIN)/python -m tests.margins
+
+$(WINDOWS)/windows.parquet: | setup
+	$(BIN)/python -m ml simulate $(WINDOWS) --windows 20000 --seed 11
 
 openapi: setup ## write docs/openapi from the services
 	$(BIN)/python -m tests.openapi

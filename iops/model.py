@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +41,14 @@ class Card(BaseModel):
     facts: dict[str, Any] = {}  # data, seeds, parameters, metrics with their intervals, page budgets
 
 
+def version_of(boosters: Iterable[bytes]) -> str:
+    """The version of the boosters' contents, in the order of FILES."""
+    digest = hashlib.blake2b(digest_size=6)
+    for content in boosters:
+        digest.update(content)
+    return digest.hexdigest()
+
+
 class Model:
     """Trees in this process."""
 
@@ -46,9 +56,11 @@ class Model:
         """Raises UnfitModel where a file is missing, unreadable, or made for other features."""
         try:
             self.card = Card.model_validate_json((directory / CARD_FILE).read_bytes())
-            self._alone, self._beside_peers, self._kind, self._severity = (
-                _booster(directory / name) for name in FILES if name != CARD_FILE
-            )
+            contents = [(directory / name).read_bytes() for name in FILES if name != CARD_FILE]
+            # XGBoost does not refuse a file that was cut off: it ends the process.
+            if version_of(contents) != self.card.version:
+                raise UnfitModel(f"{directory}: its files are not those of version {self.card.version}")
+            self._alone, self._beside_peers, self._kind, self._severity = map(_booster, contents)
         except (OSError, ValueError, xgboost.core.XGBoostError) as error:
             raise UnfitModel(f"{directory}: {error}") from error
         if (self.card.feature_set_id, self.card.features) != (FEATURE_SET_ID, NAMES):
@@ -92,7 +104,7 @@ def _matrix(features: NDArray[np.float32]) -> xgboost.DMatrix:
     return xgboost.DMatrix(features, nthread=1)
 
 
-def _booster(path: Path) -> xgboost.Booster:
+def _booster(content: bytes) -> xgboost.Booster:
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(bytearray(path.read_bytes()))
+    booster.load_model(bytearray(content))
     return booster

@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 KINDS: Final = tuple(PredictionType)  # in the order of a model's classes
 STANDING_LIMIT: Final = 3.0  # units; more does not make a disk more conspicuous
 STANDING_WEIGHT: Final = 2.0  # of a unit, beside the trees' margin
+INCIDENT_WEIGHT, PAGE_WEIGHT = 2.0, 3.0  # of the logarithms of how far above usual a disk without peers is
 OWN_LEVEL_RATIO: Final = 0.5  # how much of a disk's own usual page score is forgiven
 MOST_ODDS: Final = 30.0  # logarithm; more is certain
 LEAST_Z: Final = 0.3  # added before the logarithm, so that 0 is small and not infinite
@@ -86,18 +87,29 @@ def has_peers(features: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.isfinite(features[:, NAMES.index("peer_standing")])
 
 
+def contributions(raw: Raw, features: NDArray[np.float32]) -> Array:
+    """What each feature adds to what the risk is made of: the trees' part, and the blend's over a calm disk."""
+    added = raw.contributions.copy()
+    beside = has_peers(features)
+    added[:, NAMES.index("peer_standing")] += np.where(beside, peer_scores(0.0, features), 0.0)
+    for name in ("mean_z_3_day", "mean_z_3_week"):
+        over_calm = PAGE_WEIGHT * (_log_z(features, name) - np.log(LEAST_Z))
+        added[:, NAMES.index(name)] += np.where(beside, 0.0, over_calm)
+    return added
+
+
 def incident_scores(margin: Array, features: NDArray[np.float32]) -> Array:
     """What the probability of a disk without peers is made of."""
     week = sum(_known(features, f"mean_z_{span}_week") for span in (3, 15, 60))
-    return np.asarray(margin + 2.0 * np.log(LEAST_Z + week))
+    return np.asarray(margin + INCIDENT_WEIGHT * np.log(LEAST_Z + week))
 
 
 def page_scores(margin: Array, features: NDArray[np.float32]) -> Array:
     """What the risk of a disk without peers is made of: more of what is so now, because a page has to be in time."""
-    return margin + 3.0 * (_log_z(features, "mean_z_3_day") + _log_z(features, "mean_z_3_week"))
+    return margin + PAGE_WEIGHT * (_log_z(features, "mean_z_3_day") + _log_z(features, "mean_z_3_week"))
 
 
-def peer_scores(margin: Array, features: NDArray[np.float32]) -> Array:
+def peer_scores(margin: Array | float, features: NDArray[np.float32]) -> Array:
     """What probability and risk of a disk with peers are made of."""
     return margin + STANDING_WEIGHT * np.clip(_known(features, "peer_standing"), 0, STANDING_LIMIT)
 

@@ -1,6 +1,8 @@
 """The command line of the model's making: `python -m ml STEP --help` says what a step does."""
 
 import sys
+from collections.abc import Sequence
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -13,7 +15,10 @@ from ml.make import train
 from ml.score import score
 from ml.source import UnreadableData
 from ml.tune import tune
+from ml.tuning_job import TuningFailed
 from ml.windows import simulate
+
+SENTENCE_CHARACTERS: Final = 500  # XGBoost adds its stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 for step in (simulate, export, tune, train, evaluate, score, deploy):
@@ -29,9 +34,15 @@ def main() -> None:
     """
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str] | None = None) -> None:
+    """What is not as it should be is said in a sentence; exit code 1."""
     try:
-        app(prog_name="python -m ml")
-    except (UnreadableData, UnfitModel) as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]", str(error), markup=True, highlight=False)
+        app(arguments, prog_name="python -m ml")
+    except (UnreadableData, UnfitModel, TuningFailed) as error:
+        sentence = " ".join(str(error).split())[:SENTENCE_CHARACTERS]
+        Console(stderr=True, soft_wrap=True).print(sentence, style="red", markup=False, highlight=False)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()

@@ -18,24 +18,26 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model
-from iops.risk import KINDS, Scales
-from ml import smd
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model, version_of
+from iops.risk import KINDS, Scales, has_peers
+from ml import failslow, smd
 from ml.answers import answers_of_folds
 from ml.card import write_card
 from ml.crossval import Subject, alone_scale, cross_validated, peers_scale, subject_of
 from ml.evaluate import report_of
+from ml.exported import exported_hosts
 from ml.hosts import DAY, Host, features_of
 from ml.minutes import simulate_host
-from ml.rows import Rows, join, simulated_rows
-from ml.source import find_file
+from ml.rows import Rows, join, reviewed_rows, simulated_rows
+from ml.source import UnreadableData, columns_of, find_file
 from ml.train import Recipe, Trees, fit
-from ml.windows import FILE, MINUTES, draw_windows
+from ml.windows import COLUMNS, FILE, MINUTES, draw_windows
 
-SCALE_HOSTS: Final = 80  # simulated, that the scale of disks beside peers is made on: 900 disk-days
+SCALE_HOSTS: Final = 150  # simulated, that the scale of disks beside peers is made on: 2,000 disk-days
 SCALE_SEED: Final = 1_000_000  # beyond any seed that windows are simulated with
 SCALE_FOLDS: Final = 6
-CONFUSION_WINDOWS: Final = 2_000  # simulated, that no tree has seen
+UNSEEN_WINDOWS: Final = 2_000  # simulated, that no tree has seen
+LEAST_MACHINES: Final = 3  # with an event each: one is judged, by trees fitted on others, read by a scale of yet others
 DECILES: Final = tuple(round(0.1 * part, 1) for part in range(1, 10))
 
 
@@ -43,31 +45,66 @@ def train(
     data: Annotated[Path, typer.Option(help="folder with smd/: recorded machines to learn from and be judged on")],
     windows: Annotated[Path, typer.Option(help="folder with windows.parquet, as `simulate` writes it")],
     out: Annotated[Path, typer.Option(help="where the model goes")] = Path("ml/model"),
+    *,
+    exported: Annotated[str, typer.Option(help="folder or s3:// of `export`: your disks, with operators' words")] = "",
     seed: Annotated[int, typer.Option(help="the same seed, data and windows make the same model")] = 0,
+    hosts: Annotated[int, typer.Option(min=1, help="simulated, to calibrate disks beside peers on")] = SCALE_HOSTS,
+    unseen: Annotated[int, typer.Option(min=1, help="simulated windows to try the names of kinds on")] = UNSEEN_WINDOWS,
 ) -> None:
     """Fit the model, cross-validate it by machine, and write it with its card. Some 5 minutes on one core."""
+    table = read_windows(windows / FILE)
     subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
-    table = pq.read_table(windows / FILE)
-    make(subjects, table, out, seed=seed)
+    if sum(bool(subject.truth.events) for subject in subjects) < LEAST_MACHINES:
+        raise UnreadableData(f"{data}: at least {LEAST_MACHINES} machines with an event in their test half are wanted")
+    reviewed = join([reviewed_rows(host, features_of(host)) for host in exported_hosts(exported)]) if exported else None
+    make(subjects, table, out, seed=seed, reviewed=reviewed, hosts=hosts)
     judged = track(cross_validated(subjects, seed=seed), "Cross-validation", total=len(subjects))
     model = Model(out)
     report = report_of(data, model, cross_validated=answers_of_folds((each.machine, said) for each, said in judged))
-    called = kinds_called(model, draw_windows(CONFUSION_WINDOWS, seed=SCALE_SEED + 1))
+    called = kinds_called(model, draw_windows(unseen, seed=SCALE_SEED + 1))
     digests = {"smd": _digest(find_file(data / "smd", smd.PATTERN)), "windows": _digest(windows / FILE)}
+    if (data / "failslow").is_dir():
+        digests["failslow"] = _digest(find_file(data / "failslow", failslow.PATTERN))
     write_card(out, model.card, replace(report, kinds=called), digests)
 
 
-def make(subjects: Sequence[Subject], windows: pa.Table, out: Path, *, seed: int, recipe: Recipe | None = None) -> None:
-    """The model's files, its card without figures."""
+def read_windows(path: Path) -> pa.Table:
+    """Labelled windows of these very features. Raises UnreadableData."""
+    columns_of(path, tuple(COLUMNS))
+    table = pq.read_table(path)
+    made_for = (table.schema.metadata or {}).get(b"feature_set_id", b"").decode()
+    if made_for != FEATURE_SET_ID:
+        raise UnreadableData(f"{path}: of features {made_for or 'unknown'}, not {FEATURE_SET_ID}; simulate them again")
+    return table
+
+
+def make(
+    subjects: Sequence[Subject],
+    windows: pa.Table,
+    out: Path,
+    *,
+    seed: int,
+    recipe: Recipe | None = None,
+    reviewed: Rows | None = None,
+    hosts: int = SCALE_HOSTS,
+) -> None:
+    """The model's files, its card without figures; `reviewed` is of disks that operators spoke of."""
     recorded, simulated = join([subject.rows for subject in subjects]), simulated_rows(windows)
+    if reviewed is not None:
+        is_beside = has_peers(reviewed.features)
+        recorded, simulated = (
+            join([recorded, reviewed.where(~is_beside)]),
+            join([simulated, reviewed.where(is_beside)]),
+        )
     trees = fit(recorded, simulated, seed=seed, recipe=recipe)
     alone, usual_level = alone_scale(subjects, folds=SCALE_FOLDS, seed=seed, recipe=recipe)
     scales = Scales(
-        alone=alone, beside_peers=peers_scale(trees.beside_peers, scale_hosts(SCALE_HOSTS)), usual_level=usual_level
+        alone=alone, beside_peers=peers_scale(trees.beside_peers, scale_hosts(hosts)), usual_level=usual_level
     )
     facts = {
         "trained_on": [subject.name for subject in subjects],
         "simulated_windows": len(windows),
+        "reviewed_minutes": len(reviewed) if reviewed is not None else 0,
         "seed": seed,
         "recipe": {**(recipe or Recipe()).parameters, "rounds": (recipe or Recipe()).rounds},
         "xgboost": xgboost.__version__,
@@ -101,18 +138,19 @@ def kinds_called(model: Model, windows: pa.Table) -> dict[str, dict[str, int]]:
 
 def _write(out: Path, trees: Trees, scales: Scales, rows: tuple[Rows, Rows], facts: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    version = hashlib.blake2b(digest_size=6)
-    for name, booster in (
-        (ALONE_FILE, trees.alone),
-        (PEERS_FILE, trees.beside_peers),
-        (KIND_FILE, trees.kind),
-        (SEVERITY_FILE, trees.severity),
-    ):
-        content = bytes(booster.save_raw("ubj"))
-        version.update(content)
+    contents = {
+        name: bytes(booster.save_raw("ubj"))
+        for name, booster in (
+            (ALONE_FILE, trees.alone),
+            (PEERS_FILE, trees.beside_peers),
+            (KIND_FILE, trees.kind),
+            (SEVERITY_FILE, trees.severity),
+        )
+    }
+    for name, content in contents.items():
         (out / name).write_bytes(content)
     card = Card(
-        version=version.hexdigest(),
+        version=version_of(contents.values()),
         feature_set_id=FEATURE_SET_ID,
         features=NAMES,
         kinds=tuple(KINDS),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from iops.features import NAMES
 from iops.risk import KINDS
 from ml.hosts import UNKNOWN, Host
+from ml.protocol import runs
 
 Array = NDArray[np.float64]
 
@@ -58,6 +59,18 @@ def recorded_rows(host: Host, features: NDArray[np.float32]) -> Rows:
     return join(parts)
 
 
+def reviewed_rows(host: Host, features: NDArray[np.float32]) -> Rows:
+    """What operators' verdicts teach; a longer one says little more than a shorter, whichever way it went."""
+    parts = []
+    for disk in range(len(host.disks)):
+        weight = np.zeros(len(host.minute))
+        for verdict in (0, 1):
+            for begin, end in runs(host.incident[:, disk] == verdict):
+                weight[begin:end] = float(end - begin) ** LENGTH_POWER
+        parts.append(_rows(host, features, disk, weight > 0, weight))
+    return join(parts)
+
+
 def simulated_rows(windows: pa.Table) -> Rows:
     """What labelled windows (`ml simulate`) teach, alike in weight."""
     columns = [windows[name].to_numpy(zero_copy_only=False).astype(np.float32) for name in NAMES]
@@ -87,16 +100,6 @@ def weights(incident: NDArray[np.int8]) -> Array:
         for beside in (slice(max(begin - SHOULDER, 0), begin), slice(end, end + SHOULDER)):
             weight[beside][~is_event[beside]] = 0
     return weight
-
-
-def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where a mask is true, as half-open intervals.
-
-    >>> runs(np.array([True, True, False, True]))
-    [(0, 2), (3, 4)]
-    """
-    edges = np.diff(np.concatenate(([0], mask.astype(np.int8), [0])))
-    return list(zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True))
 
 
 def _rows(host: Host, features: NDArray[np.float32], disk: int, is_kept: NDArray[np.bool_], weight: Array) -> Rows:

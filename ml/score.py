@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from iops.features import NAMES
 from iops.minutes import CHANNELS
 from iops.model import Model
-from iops.risk import KINDS, Judgement, Raw, judge, page_scores
+from iops.risk import KINDS, Judgement, Raw, contributions, judge, page_scores
 from ml import failslow, smd
 from ml.hosts import Host, features_of
 from ml.levels import own_levels
@@ -95,9 +95,9 @@ def judge_host(host: Host, raw: Raw, features: NDArray[np.float32], model: Model
     return judge(raw, features, levels.ravel(), model.card.scales)
 
 
-def top_channels(contributions: NDArray[np.float64], features: NDArray[np.float32]) -> NDArray[np.int8]:
+def top_channels(added: NDArray[np.float64], features: NDArray[np.float32]) -> NDArray[np.int8]:
     """[row, TOP]: the channels whose features moved the margin most; what is null moved nothing that is there."""
-    weight = np.where(np.isfinite(features), np.abs(contributions), 0.0)
+    weight = np.where(np.isfinite(features), np.abs(added), 0.0)
     by_channel = np.zeros((len(weight), len(CHANNELS)))
     for place, name in enumerate(NAMES):
         if name in CHANNEL_OF:
@@ -114,7 +114,7 @@ def _predict(model: Model, features: NDArray[np.float32], *, is_quick: bool = Fa
         block = features[first : first + BLOCK_ROWS]
         raw = model.predict(block, is_quick=is_quick)
         parts.append(raw)
-        top.append(top_channels(raw.contributions, block))
+        top.append(top_channels(contributions(raw, block), block))
     margin, kinds, severity = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("margin", "kinds", "severity")
     )

@@ -94,6 +94,7 @@ def _fit_kind(incidents: list[Rows], seed: int) -> xgboost.Booster:
         kind,
         weight=1 / np.maximum(counts, 1)[kind] * len(kind) / len(KINDS),
         feature_names=list(NAMES),
+        nthread=1,
     )
     parameters = {
         "objective": "multi:softprob",
@@ -111,6 +112,7 @@ def _fit_kind(incidents: list[Rows], seed: int) -> xgboost.Booster:
 
 
 def _fit_severity(rows: Rows, seed: int) -> xgboost.Booster:
+    rows = rows.where(np.isfinite(rows.severity))
     data = xgboost.DMatrix(
         rows.features, np.minimum(rows.severity, SEVERITY_LIMIT), feature_names=list(NAMES), nthread=1
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,7 @@ import optuna
 import typer
 from optuna.storages import journal
 from rich.console import Console
+from rich.progress import track
 
 from iops.features import NAMES
 from iops.risk import incident_scores
@@ -37,6 +39,10 @@ SEARCH: Final = MappingProxyType(
         "rounds": (60, 240, False, True),
     }
 )
+SHIPPED: Final[dict[str, Any]] = {
+    "rounds": ROUNDS,
+    **{name: INCIDENT[name] for name in SEARCH if name != "rounds"},
+}
 JOB_LIMIT_S: Final = 4 * 3600.0
 
 
@@ -60,26 +66,26 @@ def tune(
     endpoint_url: Annotated[str | None, typer.Option(help="sagemaker: a stand-in's address")] = None,
 ) -> None:
     """Try recipes, the one that ships first; the mean of AUC-PR and VUS-PR over machines decides."""
-    subjects = [subject_of(machine) for machine in smd.machines_of(data)]
-    if where is Where.HERE:
-        _search_here(subjects, trials, store, seed)
-        return
-    if not role_arn or not bucket:
+    if where is Where.SAGEMAKER and not (role_arn and bucket):
         raise typer.BadParameter("--where sagemaker needs --role-arn and --bucket")
+    subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
+    if where is Where.HERE:
+        search_here(lambda recipe: worth(subjects, recipe, seed=seed), trials, store, seed=seed)
+        return
     order = Order(SEARCH, FIXED, trials, image_uri or xgboost_image(region), role_arn, bucket, seed)
     clients = open_cloud(region, endpoint_url)
     _search_there(subjects, order, Cloud(clients.s3, clients.sagemaker))
 
 
 def worth(subjects: list[Subject], recipe: Recipe, *, seed: int) -> float:
-    """The mean over machines of AUC-PR and VUS-PR, each machine by trees that were not fitted on it."""
+    """The mean over machines with an event of AUC-PR and VUS-PR, each by trees that were not fitted on it."""
     order = np.random.default_rng(seed).permutation(len(subjects)).tolist()
     found = []
     for fold in range(FOLDS):
         held = set(order[fold::FOLDS])
         rest = [subjects[place].rows for place in order if place not in held]
         trees = fit_incident(join(rest), seed=seed, recipe=recipe)
-        found += [_worth_of(subjects[place], trees) for place in held]
+        found += [_worth_of(subjects[place], trees) for place in held if subjects[place].truth.events]
     return float(np.mean(found))
 
 
@@ -102,23 +108,29 @@ def _worth_of(subject: Subject, trees: Any) -> float:
     return (average_precision(target, score[known]) + vus_pr(target, score[known])) / 2
 
 
-def _search_here(subjects: list[Subject], trials: int, store: Path, seed: int) -> None:
+def search_here(worth_of: Callable[[Recipe], float], trials: int, store: Path, *, seed: int) -> None:
+    """Goes on until `trials` recipes have been tried, those of earlier runs and the one that ships among them."""
     store.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name="risk",
         storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(store))),
-        sampler=optuna.samplers.TPESampler(seed=seed),
         direction="maximize",
         load_if_exists=True,
     )
-    if not study.trials:
-        study.enqueue_trial({**{name: INCIDENT[name] for name in SEARCH if name != "rounds"}, "rounds": ROUNDS})
-    left = max(0, trials - sum(trial.state.is_finished() for trial in study.trials))
-    study.optimize(lambda trial: worth(subjects, _recipe(trial), seed=seed), n_trials=left, show_progress_bar=True)
-    best, shipped = study.best_trial, study.trials[0]
-    Console().print(
-        f"best of {len(study.trials)}: {best.value:.4f} with {best.params}; as it ships: {shipped.value:.4f}"
-    )
+    # A sampler begun anew with the same seed would draw the recipes of the last run again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    if not any(trial.params == SHIPPED for trial in _tried(study)):
+        study.enqueue_trial(SHIPPED)
+    left = max(0, trials - len(_tried(study)))
+    study.optimize(lambda trial: worth_of(_recipe(trial)), n_trials=left, show_progress_bar=True)
+    best, tried = study.best_trial, _tried(study)
+    shipped = next((f"{trial.value:.4f}" for trial in tried if trial.params == SHIPPED), "not tried")
+    Console().print(f"best of {len(tried)}: {best.value:.4f} with {best.params}; as it ships: {shipped}")
+
+
+def _tried(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """A trial that was interrupted has no value, and is none."""
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
 def _search_there(subjects: list[Subject], order: Order, cloud: Cloud) -> None:

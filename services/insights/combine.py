@@ -14,14 +14,18 @@ def combine(by_rules: Finding, by_model: Finding) -> Finding:
     """The finding that counts.
 
     Errors, stalls and streams without history belong to the rules; slowness beside peers, or at the limit, to whoever
-    is surer; everything else to the model. Who was asked and did not answer is told whoever is right.
+    is surer, under the name of what was measured; everything else to the model. Who was asked and did not answer is
+    told whoever is right.
     """
     by_rules = by_rules.model_copy(update={"asked_before": by_model.asked_before})
     if by_rules.is_hard_rule or by_rules.warming_up:
         return by_rules
-    is_outside = by_rules.prediction_type in MEASURED_OUTSIDE and by_rules.risk_score >= INSIGHT_RISK_SCORE
-    if not is_outside:
+    if by_rules.prediction_type not in MEASURED_OUTSIDE:
         return by_model
-    if by_rules.risk_score >= by_model.risk_score:
+    if by_rules.risk_score >= max(by_model.risk_score, INSIGHT_RISK_SCORE):
         return by_rules
-    return by_model.model_copy(update={"prediction_type": by_rules.prediction_type, "facts": by_rules.facts})
+    if by_model.prediction_type is None:
+        return by_model
+    told = {fact.name for fact in by_model.facts}
+    facts = (*(fact for fact in by_rules.facts if fact.name not in told), *by_model.facts)
+    return by_model.model_copy(update={"prediction_type": by_rules.prediction_type, "facts": facts})

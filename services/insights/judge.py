@@ -16,7 +16,7 @@ from iops.insight import Finding, PredictionType
 from iops.minutes import MINUTE_MS, minutes_of
 from iops.model import Card
 from iops.observability import Metrics
-from iops.risk import KINDS, Judgement, Raw, has_peers, judge
+from iops.risk import KINDS, Judgement, Raw, contributions, has_peers, judge
 from services.insights.drift import Drift
 from services.insights.facts import facts_of
 from services.insights.scorers import Chain, Scored
@@ -27,10 +27,11 @@ Array = NDArray[np.float64]
 HALF_MINUTE_S: Final = 30.0  # a minute counts from then on; before, it is a second or two that say little
 QUIET_RISK: Final = 40.0  # below it nothing is wrong: two false pages a stream-day would not be worth a number
 LAG_LIMIT: Final = 30  # minutes a disk may be behind the newest of its peers; one that is further is not of now
-# Their words state what a rule would have seen; where no rule did, the model means something else.
-OF_RULES: Final = tuple(KINDS.index(kind) for kind in (PredictionType.STALL, PredictionType.IO_ERRORS))
+# Their words state what a rule measures; where no rule says so, the model means something else.
+OF_RULES: Final = tuple(
+    KINDS.index(kind) for kind in (PredictionType.STALL, PredictionType.IO_ERRORS, PredictionType.THROUGHPUT_THROTTLING)
+)
 FAIL_SLOW: Final = KINDS.index(PredictionType.FAIL_SLOW)  # beside peers, so not without
-THROTTLED: Final = KINDS.index(PredictionType.THROUGHPUT_THROTTLING)  # a rule measures it where the limit is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,12 @@ class ModelJudge:
         self._drift.see(turn.features)
         levels = np.array([_own_level(each.past) for each in known])
         judgement = judge(scored.raw, turn.features, levels, self._card.scales)
-        kinds = _kinds(turn, scored.raw)
+        group = _Group(
+            turn, scored, judgement, contributions(scored.raw, turn.features), _kinds(scored.raw, turn.features)
+        )
         return {
             each.stream_id: Said(
-                _finding(turn, place, scored=scored, judgement=judgement, kind=kinds[place]),
-                float(judgement.page_score[place]),
-                minute=turn.end_minutes[place] - 1,
+                group.finding(place), float(judgement.page_score[place]), minute=turn.end_minutes[place] - 1
             )
             for place, each in enumerate(known)
             if np.isfinite(turn.recent(place)[-1]).any()
@@ -116,37 +117,45 @@ def _turn_of(known: Sequence[Candidate]) -> _Turn:
     return _Turn(known, ends, minutes, day, features[np.array(ends) - newest - 1, np.arange(len(known))])
 
 
-def _kinds(turn: _Turn, raw: Raw) -> list[int]:
+def _kinds(raw: Raw, features: NDArray[np.float32]) -> list[int]:
     """The likeliest kind of each disk, among those whose words can be true of it."""
     likely = raw.kinds.copy()
     likely[:, OF_RULES] = -np.inf
-    likely[~has_peers(turn.features), FAIL_SLOW] = -np.inf
-    has_limit = [each.view.provisioned_iops is not None for each in turn.known]
-    likely[has_limit, THROTTLED] = -np.inf
+    likely[~has_peers(features), FAIL_SLOW] = -np.inf
     return [int(kind) for kind in np.argmax(likely, axis=1)]
 
 
-def _finding(turn: _Turn, place: int, *, scored: Scored, judgement: Judgement, kind: int) -> Finding:
-    """What is said of one of them."""
-    risk = float(judgement.risk_score[place])
-    asked_before = scored.fell_back_from[place]
-    scored_by, before = scored.scored_by[place], (asked_before,) if asked_before else ()
-    if risk < QUIET_RISK:
-        return Finding(risk_score=0, prediction_type=None, scored_by=scored_by, asked_before=before)
-    view = turn.known[place].view
-    peers = [other.view for other in turn.known if other.view is not view]
-    facts = facts_of(
-        turn.features[place], scored.raw.contributions[place], recent=turn.recent(place), day=turn.day[place]
-    )
-    return Finding(
-        risk_score=round(risk, 1),
-        prediction_type=KINDS[kind],
-        facts=(*facts, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
-        confidence=round(float(judgement.p_incident[place]), 3),
-        began_at=start_of(view.slow_run()),
-        scored_by=scored_by,
-        asked_before=before,
-    )
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A turn and what was said of it, in the same order."""
+
+    turn: _Turn
+    scored: Scored
+    judgement: Judgement
+    contributions: Array  # [disk, feature]: to the score that the risk is made of
+    kinds: Sequence[int]  # places in KINDS
+
+    def finding(self, place: int) -> Finding:
+        """What is said of one of them."""
+        turn, risk = self.turn, float(self.judgement.risk_score[place])
+        asked_before = self.scored.fell_back_from[place]
+        scored_by, before = self.scored.scored_by[place], (asked_before,) if asked_before else ()
+        if risk < QUIET_RISK:
+            return Finding(risk_score=0, prediction_type=None, scored_by=scored_by, asked_before=before)
+        view = turn.known[place].view
+        peers = [other.view for other in turn.known if other.view is not view]
+        facts = facts_of(
+            turn.features[place], self.contributions[place], recent=turn.recent(place), day=turn.day[place]
+        )
+        return Finding(
+            risk_score=round(risk, 1),
+            prediction_type=KINDS[self.kinds[place]],
+            facts=(*facts, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
+            confidence=round(float(self.judgement.p_incident[place]), 3),
+            began_at=start_of(view.slow_run()),
+            scored_by=scored_by,
+            asked_before=before,
+        )
 
 
 def _end_minute(candidate: Candidate) -> int:

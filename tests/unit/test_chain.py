@@ -13,10 +13,11 @@ from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from services.insights import chain as chain_module
 from services.insights.chain import load_model, open_chain
+from services.insights.sagemaker import open_sagemaker
 from services.insights.scorers import Canary
 from services.insights.settings import InsightsSettings
 from services.insights.shadow import Shadow
-from tests.unit.tiny_model import VERSION, some_features, write_model
+from tests.unit.tiny_model import some_features, write_model
 
 STREAMS = [f"web-1:sd{letter}" for letter in "abcde"]
 
@@ -38,7 +39,7 @@ def test_a_model_is_loaded_and_named(model_dir: Path) -> None:
     with capture_logs() as lines:
         model = load_model(model_dir)
     assert model is not None
-    assert [(line["event"], line["version"]) for line in lines] == [("model_loaded", VERSION)]
+    assert [(line["event"], line["version"]) for line in lines] == [("model_loaded", model.card.version)]
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -94,7 +95,6 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
     kind: type,
 ) -> None:
     opened: list[str | None] = []
-    open_sagemaker = chain_module.open_sagemaker
 
     def recording(settings: ServiceSettings, *others: Any, version: str | None) -> Any:
         opened.append(version)
@@ -103,13 +103,14 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
     monkeypatch.setattr(chain_module, "open_sagemaker", recording)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    model = Model(model_dir)
     settings = InsightsSettings(
         sagemaker_percent=100, sagemaker_shadow=is_shadow, aws_endpoint_url="http://127.0.0.1:9", aws_timeout_s=0.5
     )
-    async with open_chain(settings, Model(model_dir), Metrics()) as chain:
+    async with open_chain(settings, model, Metrics()) as chain:
         scored = await chain.predict(STREAMS, some_features(5))
 
     assert isinstance(chain, kind)
-    assert opened == [None if is_shadow else VERSION]
+    assert opened == [None if is_shadow else model.card.version]
     assert set(scored.scored_by) == {"local"}
     assert set(scored.fell_back_from) == ({None} if is_shadow else {"sagemaker: unreachable"})

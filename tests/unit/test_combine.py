@@ -40,10 +40,25 @@ def test_what_is_measured_from_outside_stands_where_the_model_is_less_sure(kind:
     assert combine(rules, by_model(0.0)) == rules
 
 
+def test_a_model_that_is_surer_names_what_was_measured_however_mild() -> None:
+    found = combine(by_rules(55.0, PredictionType.THROUGHPUT_THROTTLING), by_model(85.0))
+    assert (found.risk_score, found.prediction_type) == (85.0, PredictionType.THROUGHPUT_THROTTLING)
+    assert combine(by_rules(55.0, PredictionType.FAIL_SLOW), by_model(0.0)) == by_model(0.0)
+
+
+def test_a_fact_that_both_know_is_told_once() -> None:
+    model = by_model(95.0).model_copy(update={"facts": (THEIRS, OURS)})
+    assert combine(by_rules(70.0, PredictionType.FAIL_SLOW), model).facts == (THEIRS, OURS)
+
+
 def test_a_surer_model_keeps_the_name_and_the_facts_of_what_was_measured() -> None:
     found = combine(by_rules(70.0, PredictionType.FAIL_SLOW), by_model(95.0, confidence=0.8))
 
-    assert (found.risk_score, found.prediction_type, found.facts) == (95.0, PredictionType.FAIL_SLOW, (OURS,))
+    assert (found.risk_score, found.prediction_type, found.facts) == (
+        95.0,
+        PredictionType.FAIL_SLOW,
+        (OURS, THEIRS),
+    )
     assert (found.scored_by, found.confidence) == ("local", 0.8)
 
 
@@ -54,8 +69,6 @@ def test_a_surer_model_keeps_the_name_and_the_facts_of_what_was_measured() -> No
         by_rules(98.0, PredictionType.PERFORMANCE_DEGRADATION),
         by_rules(79.0, PredictionType.LATENCY_SPIKE),
         by_rules(55.0, PredictionType.RESOURCE_SATURATION),
-        by_rules(55.0, PredictionType.THROUGHPUT_THROTTLING),  # at its limit, and nobody waits for it
-        by_rules(59.9, PredictionType.FAIL_SLOW),
     ],
 )
 @pytest.mark.parametrize("risk_score", [0.0, 85.0])

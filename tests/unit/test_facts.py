@@ -38,9 +38,7 @@ def a_slow_disk() -> Group:
 def facts_about(group: Group, *names: str) -> list[Fact]:
     """Of the group's first disk."""
     contributions = np.array([float(name in names) for name in NAMES])
-    return facts_of(
-        group.features()[-1, 0], contributions, recent=group.minutes[:, 0], day=tables(group.past_day)[0]
-    )
+    return facts_of(group.features()[-1, 0], contributions, recent=group.minutes[:, 0], day=tables(group.past_day)[0])
 
 
 def test_the_numbers_of_a_sentence_are_those_of_the_window() -> None:
@@ -110,7 +108,7 @@ def test_what_is_as_it_should_be_is_no_evidence(name: str, value: float) -> None
 
 
 @pytest.mark.parametrize(("value", "is_told"), [(0.9, False), (-0.9, False), (1.0, True), (-1.0, True)])
-def test_a_channel_near_its_usual_is_no_evidence(value: float, is_told: bool) -> None:  # noqa: FBT001
+def test_a_channel_near_its_usual_is_no_evidence(value: float, is_told: bool) -> None:
     assert bool(told({"z_await_ms": value})) is is_told
 
 

@@ -1,19 +1,21 @@
 """What the model is asked about a group, and what is made of its answer."""
 
-import asyncio
 import math
+import threading
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
 from iops import profile
-from iops.clock import to_epoch_ms
 from iops.evidence import Subject, view_of
+from iops.features import state_of
 from iops.insight import PredictionType
 from iops.minutes import MINUTE_MS, minutes_of
 from iops.profile import Profile
 from iops.telemetry import Window, merge_windows
+from services.insights import judge as judge_module
 from services.insights.judge import Candidate, Said
 from services.insights.windows import Past
 from tests.unit.builders import AT, AT_MS, a_baseline, a_window
@@ -34,12 +36,10 @@ PROFILE = a_profile()
 BASELINE = a_baseline()
 
 
-def a_disk(
-    name: str, window: Window | None = None, *, remembered: Profile | None = PROFILE, limit: float | None = None
-) -> Candidate:
+def a_disk(name: str, window: Window | None = None, *, remembered: Profile | None = PROFILE) -> Candidate:
     """An hour of a sample in 10 s where no window is given."""
     window = an_hour() if window is None else window
-    view = view_of(Subject(window, BASELINE, provisioned_iops=limit))
+    view = view_of(Subject(window, BASELINE))
     return Candidate(name, Past(window, BASELINE, remembered), view)
 
 
@@ -54,12 +54,9 @@ async def asked_of(*disks: Candidate) -> dict[str, dict[str, float]]:
     return chain.asked
 
 
-async def said_of(
-    *disks: Candidate, kinds: tuple[PredictionType, ...] = (), fell_back_from: str | None = None
-) -> dict[str, Said]:
+async def said_of(*disks: Candidate, kinds: tuple[PredictionType, ...] = ()) -> dict[str, Said]:
     """What a model says that is sure of all disks."""
     chain = FakeChain({disk.stream_id: SURE for disk in disks}, kinds)
-    chain.fell_back_from = fell_back_from
     return await a_judge(chain).judge(disks)
 
 
@@ -184,21 +181,20 @@ async def test_what_is_quiet_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("likely", "peers", "limit", "told"),
+    ("likely", "peers", "told"),
     [
-        (PredictionType.STALL, 3, None, PredictionType.ANOMALY),
-        (PredictionType.IO_ERRORS, 3, None, PredictionType.ANOMALY),
-        (PredictionType.FAIL_SLOW, 3, None, PredictionType.FAIL_SLOW),
-        (PredictionType.FAIL_SLOW, 2, None, PredictionType.ANOMALY),
-        (PredictionType.THROUGHPUT_THROTTLING, 3, None, PredictionType.THROUGHPUT_THROTTLING),
-        (PredictionType.THROUGHPUT_THROTTLING, 3, 3_000.0, PredictionType.ANOMALY),
-        (PredictionType.RESOURCE_SATURATION, 0, None, PredictionType.RESOURCE_SATURATION),
+        (PredictionType.STALL, 3, PredictionType.ANOMALY),
+        (PredictionType.IO_ERRORS, 3, PredictionType.ANOMALY),
+        (PredictionType.THROUGHPUT_THROTTLING, 3, PredictionType.ANOMALY),
+        (PredictionType.FAIL_SLOW, 3, PredictionType.FAIL_SLOW),
+        (PredictionType.FAIL_SLOW, 2, PredictionType.ANOMALY),
+        (PredictionType.RESOURCE_SATURATION, 0, PredictionType.RESOURCE_SATURATION),
     ],
 )
 async def test_a_kind_is_told_only_where_its_words_can_be_true(
-    likely: PredictionType, peers: int, limit: float | None, told: PredictionType
+    likely: PredictionType, peers: int, told: PredictionType
 ) -> None:
-    disks = [a_disk("sda", limit=limit), *(a_disk(f"peer{number}") for number in range(peers))]
+    disks = [a_disk("sda"), *(a_disk(f"peer{number}") for number in range(peers))]
     said = await said_of(*disks, kinds=(likely,))
     assert said["sda"].finding.prediction_type == told
 
@@ -217,22 +213,18 @@ async def test_a_disk_is_forgiven_half_of_what_it_usually_scores() -> None:
     assert said["restless"].finding.risk_score == 0  # 22 points of 40 that an insight would need
 
 
-async def test_others_run_while_features_are_made() -> None:
-    disks = [a_disk(f"sd{number}") for number in range(24)]
-    judge = a_judge(FakeChain())
-    turns = 0
+async def test_features_are_made_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
 
-    async def run_beside() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
+    def recording(*arguments: Any, **options: Any) -> Any:
+        threads.append(threading.get_ident())
+        return state_of(*arguments, **options)
 
-    beside = asyncio.create_task(run_beside())
-    await judge.judge(disks)
-    beside.cancel()
+    monkeypatch.setattr(judge_module, "state_of", recording)
+    await said_of(a_disk("sda"))
 
-    assert turns > 3
+    assert len(threads) == 1
+    assert threads != [threading.get_ident()]
 
 
 async def test_every_row_is_watched_for_drift() -> None:

@@ -7,12 +7,13 @@ import pytest
 
 from iops import items, profile
 from iops.clock import to_epoch_ms
+from iops.errors import TableUnavailable
 from iops.items import Item
 from iops.observability import Metrics
 from iops.profile import Profile, renewed
 from services.insights.windows import Past, Windows
 from tests.unit.builders import AT, AT_MS, DISK, a_baseline, a_window
-from tests.unit.fakes import FakeTable, aws_error
+from tests.unit.fakes import FakeTable
 
 MINUTE = AT_MS // 60_000
 TODAY = MINUTE // 1_440
@@ -157,8 +158,9 @@ async def test_scores_outlive_a_table_that_cannot_be_read() -> None:
     await scene.load()
     scene.windows.note_score(DISK, minute=MINUTE, page_score=1.0)
     scene.later(AN_HOUR)
-    scene.fake.failures["Query"].extend([aws_error("ThrottlingException")] * 1)
-    with pytest.raises(Exception, match="table"):
+    scene.fake.is_away = True
+    with pytest.raises(TableUnavailable):
         await scene.load()
+    scene.fake.is_away = False
 
     assert (await scene.profile()).levels == {TODAY: {4: 1}}

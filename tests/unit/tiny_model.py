@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE
+from iops.model import ALONE_FILE, CARD_FILE, FILES, KIND_FILE, PEERS_FILE, SEVERITY_FILE, version_of
 from iops.risk import KINDS
 
 VERSION = "0a1b2c3d4e5f"
@@ -23,7 +23,7 @@ def some_features(disks: int, *, seed: int = 1) -> NDArray[np.float32]:
     return features
 
 
-def write_model(directory: Path, *, version: str = VERSION) -> Path:
+def write_model(directory: Path) -> Path:
     """The files of a model in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     features = some_features(400)
@@ -37,6 +37,7 @@ def write_model(directory: Path, *, version: str = VERSION) -> Path:
     for name, (parameters, label) in fits.items():
         data = xgboost.DMatrix(features, label, feature_names=list(NAMES), nthread=1)  # as `ml train` names them
         xgboost.train({"max_depth": 3, "nthread": 1, **parameters}, data, 5).save_model(directory / name)
+    version = version_of((directory / name).read_bytes() for name in FILES if name != CARD_FILE)
     (directory / CARD_FILE).write_text(json.dumps(a_card(version=version)))
     return directory
 
