@@ -60,7 +60,7 @@ def test_a_model_is_made_judged_and_asked_from_nothing(tmp_path: Path, capsys: p
     data = write_recorded(tmp_path / "data")
     done("simulate", tmp_path / "windows", "--windows", 320, "--seed", 5)
     for name in ("model", "again"):
-        few = ("--hosts", 8, "--unseen", 64)
+        few = ("--hosts", 8, "--anyway")
         done("train", "--data", data, "--windows", tmp_path / "windows", "--out", tmp_path / name, *few)
     first, second = ([(tmp_path / name / file).read_bytes() for file in FILES] for name in ("model", "again"))
     assert first == second
