@@ -12,6 +12,7 @@ from iops.model import CARD_FILE, FILES, Model, UnfitModel
 from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from services.insights import chain as chain_module
+from services.insights import sagemaker
 from services.insights.chain import load_model, open_chain
 from services.insights.scorers import Canary
 from services.insights.settings import InsightsSettings
@@ -94,11 +95,10 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
     kind: type,
 ) -> None:
     opened: list[str | None] = []
-    open_sagemaker = chain_module.open_sagemaker
 
     def recording(settings: ServiceSettings, *others: Any, version: str | None) -> Any:
         opened.append(version)
-        return open_sagemaker(settings, *others, version=version)
+        return sagemaker.open_sagemaker(settings, *others, version=version)
 
     monkeypatch.setattr(chain_module, "open_sagemaker", recording)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")

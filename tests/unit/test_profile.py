@@ -1,10 +1,11 @@
 """What is remembered of a stream: renewed each hour, a week at most, small, and told apart from damage."""
 
+import msgpack
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from iops import profile
+from iops import columns, profile
 from iops.errors import DamagedProfile
 from iops.level import BIN, bin_of, level_of
 from iops.minutes import CHANNELS, LEVELS, MEDIAN, SERIES
@@ -138,7 +139,7 @@ def test_a_flipped_bit_never_makes_another_profile() -> None:
     [[1], [1, [], b"", []], [1, [5], b"\0" * 352, []], [1, [], b"\0" * 351, []], [1, [], 7, []], [1, [], b"", 3]],
 )
 def test_content_of_another_shape_is_damage(content: list[object]) -> None:
-    data = profile.columns.pack(profile.msgpack.packb(content), version=1)
+    data = columns.pack(msgpack.packb(content), version=1)
     with pytest.raises(DamagedProfile):
         profile.decode(data, key="web-1:sda")
 
