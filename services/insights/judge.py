@@ -18,7 +18,7 @@ from iops.model import Card
 from iops.observability import Metrics
 from iops.risk import KINDS, Judgement, Raw, contributions, has_peers, judge
 from services.insights.drift import Drift
-from services.insights.facts import facts_of
+from services.insights.facts import facts_of, slowness_fact
 from services.insights.scorers import Chain, Scored
 from services.insights.windows import Past
 
@@ -136,10 +136,11 @@ def _finding(turn: _Turn, place: int, *, scored: Scored, judgement: Judgement, k
     view = turn.known[place].view
     peers = [other.view for other in turn.known if other.view is not view]
     facts = facts_of(turn.features[place], added, recent=turn.recent(place), day=turn.day[place])
+    slower = slowness_fact(float(scored.raw.severity[place]))
     return Finding(
         risk_score=round(risk, 1),
         prediction_type=KINDS[kind],
-        facts=(*facts, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
+        facts=(*facts, *slower, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
         confidence=round(float(judgement.p_incident[place]), 3),
         began_at=start_of(view.slow_run()),
         scored_by=scored_by,
