@@ -57,8 +57,8 @@ and the disk's peers (feature set {feature_set_id}, `iops/features.py`). XGBoost
 without peers, disks beside peers, kind, severity. `iops/risk.py` says how they are read together.
 
 **What a risk means.** The false pages for each stream and day if everything from a risk on paged, on machines that the
-trees had not seen (risk: false pages): {budgets}. Disks beside peers are priced on simulated hosts without a fault, less
-the noisiest fifth. At 80 people are paged, from 60 on an insight is written.
+trees had not seen (risk: false pages): {budgets}. Disks beside peers are priced on simulated hosts without a fault,
+less the noisiest fifth. At 80 people are paged, from 60 on an insight is written.
 
 **What it was made of.** Disks without peers: {machines} machines of the Server Machine Dataset (MIT licence, Copyright
 (c) 2021 NetManAIOps-OmniAnomaly) and its experts' labels. Disks beside peers: {windows:,} windows of simulated hosts
