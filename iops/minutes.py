@@ -38,7 +38,8 @@ POOL_POINTS: Final = 96  # that stand for one table where several are pooled
 def minutes_of(window: Window, *, end_minute: int, count: int) -> Array:
     """The `count` minutes before `end_minute` (minutes since 1970) as [minute, one of SERIES].
 
-    A mean weighs its samples alike; await weighs them by their requests.
+    A mean weighs its samples alike; await weighs them by their requests. Numbers have the precision of the tables that
+    are stored: what never changes has to equal its own quantiles, also after they were read back.
     """
     made = np.full((count, len(SERIES)), np.nan)
     at_ms = np.frombuffer(window.at_ms, dtype=np.int64)
@@ -49,7 +50,7 @@ def minutes_of(window: Window, *, end_minute: int, count: int) -> Array:
         return made
     first, last = edges[0], edges[-1]
     columns = {name: np.frombuffer(window.columns[name])[first:last] for name in _READ}
-    made[known] = _means(columns, edges[known] - first).T
+    made[known] = _means(columns, edges[known] - first).T.astype(np.float32)
     return made
 
 

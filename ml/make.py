@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model
+from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model, UnfitModel
 from iops.risk import KINDS, Scales, has_peers
 from ml import failslow, smd
 from ml.answers import answers_of_folds
@@ -28,15 +29,16 @@ from ml.evaluate import report_of
 from ml.exported import exported_hosts
 from ml.hosts import DAY, Host, features_of
 from ml.minutes import simulate_host
+from ml.report import better_baselines
 from ml.rows import Rows, join, reviewed_rows, simulated_rows
 from ml.source import UnreadableData, columns_of, find_file
+from ml.split import Part, is_in
 from ml.train import Recipe, Trees, fit
-from ml.windows import COLUMNS, FILE, MINUTES, draw_windows
+from ml.windows import COLUMNS, FILE, MINUTES
 
 SCALE_HOSTS: Final = 150  # simulated, that the scale of disks beside peers is made on: 2,000 disk-days
 SCALE_SEED: Final = 1_000_000  # beyond any seed that windows are simulated with
 SCALE_FOLDS: Final = 6
-UNSEEN_WINDOWS: Final = 2_000  # simulated, that no tree has seen
 LEAST_MACHINES: Final = 3  # with an event each: one is judged, by trees fitted on others, read by a scale of yet others
 DECILES: Final = tuple(round(0.1 * part, 1) for part in range(1, 10))
 
@@ -48,24 +50,32 @@ def train(
     *,
     exported: Annotated[str, typer.Option(help="folder or s3:// of `export`: your disks, with operators' words")] = "",
     seed: Annotated[int, typer.Option(help="the same seed, data and windows make the same model")] = 0,
+    anyway: Annotated[bool, typer.Option("--anyway", help="ship it even where a baseline is better")] = False,
     hosts: Annotated[int, typer.Option(min=1, help="simulated, to calibrate disks beside peers on")] = SCALE_HOSTS,
-    unseen: Annotated[int, typer.Option(min=1, help="simulated windows to try the names of kinds on")] = UNSEEN_WINDOWS,
 ) -> None:
-    """Fit the model, cross-validate it by machine, and write it with its card. Some 5 minutes on one core."""
+    """Fit the model, cross-validate it by machine, and write it with its card. Some 5 minutes on one core.
+
+    It ships only where it beats every baseline; otherwise it is left beside, as OUT.rejected.
+    """
     table = read_windows(windows / FILE)
     subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
     if sum(bool(subject.truth.events) for subject in subjects) < LEAST_MACHINES:
         raise UnreadableData(f"{data}: at least {LEAST_MACHINES} machines with an event in their test half are wanted")
     reviewed = join([reviewed_rows(host, features_of(host)) for host in exported_hosts(exported)]) if exported else None
-    make(subjects, table, out, seed=seed, reviewed=reviewed, hosts=hosts)
+    made = out.with_name(f"{out.name}.rejected")
+    make(subjects, table, made, seed=seed, reviewed=reviewed, hosts=hosts)
     judged = track(cross_validated(subjects, seed=seed), "Cross-validation", total=len(subjects))
-    model = Model(out)
+    model = Model(made)
     report = report_of(data, model, cross_validated=answers_of_folds((each.machine, said) for each, said in judged))
-    called = kinds_called(model, draw_windows(unseen, seed=SCALE_SEED + 1))
+    report = replace(report, kinds=kinds_called(model, simulated_rows(table)))
     digests = {"smd": _digest(find_file(data / "smd", smd.PATTERN)), "windows": _digest(windows / FILE)}
     if (data / "failslow").is_dir():
         digests["failslow"] = _digest(find_file(data / "failslow", failslow.PATTERN))
-    write_card(out, model.card, replace(report, kinds=called), digests)
+    write_card(made, model.card, report, digests)
+    if (beaten_by := better_baselines(report)) and not anyway:
+        raise UnfitModel(f"{made} does not ship: {', '.join(beaten_by)} is better")
+    shutil.rmtree(out, ignore_errors=True)
+    made.replace(out)
 
 
 def read_windows(path: Path) -> pa.Table:
@@ -90,6 +100,7 @@ def make(
 ) -> None:
     """The model's files, its card without figures; `reviewed` is of disks that operators spoke of."""
     recorded, simulated = join([subject.rows for subject in subjects]), simulated_rows(windows)
+    simulated = simulated.where(is_in(Part.TRAIN, simulated.host))
     if reviewed is not None:
         is_beside = has_peers(reviewed.features)
         recorded, simulated = (
@@ -103,7 +114,7 @@ def make(
     )
     facts = {
         "trained_on": [subject.name for subject in subjects],
-        "simulated_windows": len(windows),
+        "simulated_windows": len(windows),  # 70 in 100 of their hosts to learn from
         "reviewed_minutes": len(reviewed) if reviewed is not None else 0,
         "seed": seed,
         "recipe": {**(recipe or Recipe()).parameters, "rounds": (recipe or Recipe()).rounds},
@@ -124,10 +135,9 @@ def scale_hosts(count: int) -> list[tuple[Host, NDArray[np.float32]]]:
     return found
 
 
-def kinds_called(model: Model, windows: pa.Table) -> dict[str, dict[str, int]]:
-    """Of windows of known incidents: how often each kind was called what."""
-    rows = simulated_rows(windows)
-    rows = rows.where(rows.incident)
+def kinds_called(model: Model, simulated: Rows) -> dict[str, dict[str, int]]:
+    """Of windows of known incidents of the hosts that judge: how often each kind was called what."""
+    rows = simulated.where(simulated.incident & is_in(Part.TEST, simulated.host))
     said = np.argmax(model.predict(rows.features, is_quick=True).kinds, axis=1)
     pairs = Counter((KINDS[truth].value, KINDS[called].value) for truth, called in zip(rows.kind, said, strict=True))
     truths = sorted({truth for truth, _ in pairs})

@@ -49,6 +49,28 @@ class Report:
     kinds: dict[str, dict[str, int]]  # of simulated incidents: what was injected, and what it was called
 
 
+def better_baselines(report: Report) -> list[str]:
+    """Those that the model does not beat, on machines that it was not fitted on."""
+    found = []
+    for disks in report.disks:
+        model = disks.scorers[MODEL]
+        found += [
+            name
+            for name, figures in disks.scorers.items()
+            if disks.is_evidence
+            and name not in (MODEL, TREES)
+            and (figures.auc_pr.value >= model.auc_pr.value or figures.vus_pr.value >= model.vus_pr.value)
+        ]
+    if report.drives:
+        best = report.drives.scorers[MODEL].auc_pr.value
+        found += [
+            name
+            for name, drives in report.drives.scorers.items()
+            if name not in (MODEL, TREES) and drives.auc_pr.value >= best
+        ]
+    return found
+
+
 def as_json(report: Report) -> str:
     """One document; what is unknown is null."""
     return json.dumps(_without_nan(asdict(report)), allow_nan=False)

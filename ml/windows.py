@@ -72,11 +72,6 @@ def simulate(
     typer.echo(", ".join(f"{event} {count:,}" for event, count in drawn.events.most_common()))
 
 
-def draw_windows(count: int, *, seed: int) -> pa.Table:
-    """`count` labelled windows of SCHEMA, in memory."""
-    return pa.concat_tables(list(_tables(count, seed, Drawn())))
-
-
 def _tables(windows: int, seed: int, drawn: Drawn) -> Iterator[pa.Table]:
     for index in range(-(-windows // PER_HOST)):
         simulated = simulate_host(seed=seed, index=index, minutes=MINUTES)

@@ -14,8 +14,9 @@ def combine(by_rules: Finding, by_model: Finding) -> Finding:
     """The finding that counts.
 
     Errors, stalls and streams without history belong to the rules; slowness beside peers, or at the limit, to whoever
-    is surer; everything else to the model.
+    is surer; everything else to the model. Who was asked and did not answer is told whoever is right.
     """
+    by_rules = by_rules.model_copy(update={"asked_before": by_model.asked_before})
     if by_rules.is_hard_rule or by_rules.warming_up:
         return by_rules
     is_outside = by_rules.prediction_type in MEASURED_OUTSIDE and by_rules.risk_score >= INSIGHT_RISK_SCORE

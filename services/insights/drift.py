@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from iops.features import NAMES
 from iops.observability import Metrics
 
+Array = NDArray[np.float64]
+
 MEMORY: Final = 20_000  # rows; older ones fade
 ENOUGH: Final = 1_000  # rows; with fewer an index is chance
 LEAST_SHARE: Final = 1e-3  # of a bin, so that an empty one is not infinitely far
@@ -20,12 +22,13 @@ LEAST_SHARE: Final = 1e-3  # of a bin, so that an empty one is not infinitely fa
 class Drift:
     """Counts the rows that were scored by the deciles of the training rows.
 
-    An index below 0.1 is no drift, above 0.25 the model sees what it was not made for.
+    An index below 0.1 is no drift, above 0.25 the model sees what it was not made for. Where many rows have one value,
+    as 0 of most shares, deciles leave open how many: up to a tenth more is no drift.
     """
 
     def __init__(self, deciles: Mapping[str, Sequence[float]], metrics: Metrics) -> None:
         self._edges = {NAMES.index(name): np.unique(edges) for name, edges in deciles.items() if name in NAMES}
-        self._expected = {place: _shares(deciles[NAMES[place]], edges) for place, edges in self._edges.items()}
+        self._deciles = {place: np.asarray(deciles[NAMES[place]]) for place in self._edges}
         self._counts = {place: np.zeros(len(edges) + 1) for place, edges in self._edges.items()}
         gauge = metrics.gauge("iops_feature_drift", "Population stability index of a feature", "feature")
         for place in self._edges:
@@ -47,12 +50,14 @@ class Drift:
         counts = self._counts[place]
         if counts.sum() < ENOUGH:
             return 0.0
-        seen = np.maximum(counts / counts.sum(), LEAST_SHARE)
-        expected = self._expected[place]
+        seen = counts / counts.sum()
+        expected = _nearest_shares(seen, self._deciles[place], self._edges[place])
+        seen, expected = np.maximum(seen, LEAST_SHARE), np.maximum(expected, LEAST_SHARE)
         return float(np.sum((seen - expected) * np.log(seen / expected)))
 
 
-def _shares(deciles: Sequence[float], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the training rows had between the edges; deciles that are equal have one edge."""
-    below = np.searchsorted(np.asarray(deciles), edges, side="right") / (len(deciles) + 1)
-    return np.maximum(np.diff(below, prepend=0, append=1), LEAST_SHARE)
+def _nearest_shares(seen: Array, deciles: Array, edges: Array) -> Array:
+    """Of the bins, the shares nearest to those seen that the training rows may have had."""
+    least = np.searchsorted(deciles, edges, side="right") / (len(deciles) + 1)  # of the rows are not above the edge
+    below = np.clip(np.cumsum(seen)[:-1], least, least + 1 / (len(deciles) + 1))
+    return np.diff(below, prepend=0, append=1)

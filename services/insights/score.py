@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
@@ -15,7 +15,7 @@ from iops import items
 from iops.bus import ScoringRequest
 from iops.clock import Clock, to_epoch_ms
 from iops.errors import Conflict
-from iops.evidence import Subject, view_of
+from iops.evidence import Subject, View, view_of
 from iops.insight import Finding
 from iops.items import Stream
 from iops.observability import Metrics
@@ -60,6 +60,7 @@ class Scorer:
         self._streams: dict[str, tuple[Stream, int]] = {}
         self._groups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone when nobody scores it
         self._scored = metrics.counter("iops_streams_scored", "Streams scored", "scorer")
+        self._broken = metrics.counter("iops_model_failures", "Streams that only rules scored because the model broke")
         self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
         self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
 
@@ -97,15 +98,29 @@ class Scorer:
         if self._model is not None:
             for kind in {member.subject.device_kind for member in loaded}:
                 alike = [member for member in loaded if member.subject.device_kind == kind]
-                said = await self._model.judge(
-                    [Candidate(m.stream.stream_id, m.past, views[m.stream.stream_id]) for m in alike]
-                )
-                for stream_id, by_model in said.items():
-                    self._windows.note_score(stream_id, minute=by_model.minute, page_score=by_model.page_score)
-                    findings[stream_id] = combine(findings[stream_id], by_model.finding)
+                await self._ask(self._model, alike, views, findings)
         for finding in findings.values():
             self._scored.labels(finding.scored_by).inc()
         return findings
+
+    async def _ask(
+        self, model: ModelJudge, alike: Sequence[_Member], views: Mapping[str, View], findings: dict[str, Finding]
+    ) -> None:
+        """Puts what the model says of some streams into their findings."""
+        ids = [member.stream.stream_id for member in alike]
+        try:
+            said = await model.judge(
+                [Candidate(id_, member.past, views[id_]) for id_, member in zip(ids, alike, strict=True)]
+            )
+        except Exception as error:  # whatever is wrong with a model, the rules must not wait for its repair
+            log.exception("model_broke", streams=len(ids))
+            self._broken.inc(len(ids))
+            why = (f"model: {type(error).__name__}",)
+            findings |= {id_: findings[id_].model_copy(update={"asked_before": why}) for id_ in ids}
+            return
+        for stream_id, by_model in said.items():
+            self._windows.note_score(stream_id, minute=by_model.minute, page_score=by_model.page_score)
+            findings[stream_id] = combine(findings[stream_id], by_model.finding)
 
     async def _load(self, stream_id: str, request: ScoringRequest) -> _Member | None:
         async with self._reads:

@@ -124,9 +124,10 @@ class Windows:
 
     async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
         late_since_ms = known.late_since_ms
-        if known.baseline is None and late_since_ms is None:
+        if known.baseline is None:
             row = await self._table.get(items.key_of(stream_id, "baseline"))
-            known.baseline = items.item_to_baseline(row) if row else None
+            # Late samples make the day another one; what is remembered of the days before stays.
+            known.baseline = items.item_to_baseline(row) if row and late_since_ms is None else None
             known.profile = self._decode_profile(stream_id, row) if row else None
         if known.baseline and known.profile and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
             return

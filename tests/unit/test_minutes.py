@@ -114,7 +114,7 @@ def test_minutes_are_what_a_plain_loop_finds(
 
     made = minutes_of(window, end_minute=end_minute, count=minutes)
 
-    np.testing.assert_allclose(made, naive_minutes(window, end_minute, minutes), rtol=1e-12)
+    np.testing.assert_allclose(made, naive_minutes(window, end_minute, minutes), rtol=1e-7)
 
 
 def minute_of(*samples: dict[str, Any]) -> dict[str, float]:

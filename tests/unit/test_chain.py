@@ -1,0 +1,115 @@
+"""Which scorers there are, by the settings and by the files that are there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from iops.model import CARD_FILE, FILES, Model, UnfitModel
+from iops.observability import Metrics
+from iops.settings import ServiceSettings
+from services.insights import chain as chain_module
+from services.insights import sagemaker
+from services.insights.chain import load_model, open_chain
+from services.insights.scorers import Canary
+from services.insights.settings import InsightsSettings
+from services.insights.shadow import Shadow
+from tests.unit.tiny_model import VERSION, some_features, write_model
+
+STREAMS = [f"web-1:sd{letter}" for letter in "abcde"]
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "model")
+
+
+def a_copy(model_dir: Path, to: Path, **card: Any) -> Path:
+    """The model with another card."""
+    for name in FILES:
+        (to / name).write_bytes((model_dir / name).read_bytes())
+    (to / CARD_FILE).write_text(json.dumps(json.loads((to / CARD_FILE).read_text()) | card))
+    return to
+
+
+def test_a_model_is_loaded_and_named(model_dir: Path) -> None:
+    with capture_logs() as lines:
+        model = load_model(model_dir)
+    assert model is not None
+    assert [(line["event"], line["version"]) for line in lines] == [("model_loaded", VERSION)]
+
+
+@pytest.mark.parametrize("missing", FILES)
+def test_without_its_files_the_rules_score_alone_and_the_log_says_so(
+    model_dir: Path, tmp_path: Path, missing: str
+) -> None:
+    (a_copy(model_dir, tmp_path) / missing).unlink()
+    with capture_logs() as lines:
+        assert load_model(tmp_path) is None
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("model_unfit", "error")
+    assert missing in line["reason"]
+
+
+@pytest.mark.parametrize("damaged", FILES)
+def test_a_damaged_file_is_no_model(model_dir: Path, tmp_path: Path, damaged: str) -> None:
+    path = a_copy(model_dir, tmp_path) / damaged
+    path.write_bytes(path.read_bytes()[:100])
+    assert load_model(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ({"feature_set_id": "00000000"}, "made for features 00000000"),
+        ({"features": ["z_queue_depth"]}, "made for features"),
+        ({"kinds": ["stall"]}, "other kinds"),
+        ({"scales": {}}, "scales.alone"),
+    ],
+)
+def test_a_model_of_something_else_is_refused(
+    model_dir: Path, tmp_path: Path, card: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UnfitModel, match=reason):
+        Model(a_copy(model_dir, tmp_path, **card))
+
+
+async def test_without_a_share_no_endpoint_is_opened(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_module, "open_sagemaker", None)
+    async with open_chain(InsightsSettings(), Model(model_dir), Metrics()) as chain:
+        scored = await chain.predict(STREAMS, some_features(5))
+    assert isinstance(chain, Canary)
+    assert (set(scored.scored_by), set(scored.fell_back_from)) == ({"local"}, {None})
+    assert np.isfinite(scored.raw.margin).all()
+
+
+@pytest.mark.parametrize(("is_shadow", "kind"), [(False, Canary), (True, Shadow)])
+async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
+    model_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_shadow: bool,
+    kind: type,
+) -> None:
+    opened: list[str | None] = []
+
+    def recording(settings: ServiceSettings, *others: Any, version: str | None) -> Any:
+        opened.append(version)
+        return sagemaker.open_sagemaker(settings, *others, version=version)
+
+    monkeypatch.setattr(chain_module, "open_sagemaker", recording)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    settings = InsightsSettings(
+        sagemaker_percent=100, sagemaker_shadow=is_shadow, aws_endpoint_url="http://127.0.0.1:9", aws_timeout_s=0.5
+    )
+    async with open_chain(settings, Model(model_dir), Metrics()) as chain:
+        scored = await chain.predict(STREAMS, some_features(5))
+
+    assert isinstance(chain, kind)
+    assert opened == [None if is_shadow else VERSION]
+    assert set(scored.scored_by) == {"local"}
+    assert set(scored.fell_back_from) == ({None} if is_shadow else {"sagemaker: unreachable"})
