@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from iops.features import NAMES
 from iops.insight import PredictionType
+from iops.level import LOWEST
 
 Array = NDArray[np.float64]
 
@@ -85,6 +86,13 @@ def judge(raw: Raw, features: NDArray[np.float32], own_level: Array, scales: Sca
 def has_peers(features: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which disks of [disk, feature] can be compared with others."""
     return np.isfinite(features[:, NAMES.index("peer_standing")])
+
+
+def highest_risks(margin: Array, features: NDArray[np.float32], scales: Scales) -> Array:
+    """What the risk of [disk, feature] may be at most, whatever the disk's own level is."""
+    page = page_scores(margin, features) - OWN_LEVEL_RATIO * LOWEST
+    beside = has_peers(features)
+    return np.where(beside, _risk(peer_scores(margin, features), scales.beside_peers), _risk(page, scales.alone))
 
 
 def contributions(raw: Raw, features: NDArray[np.float32]) -> Array:

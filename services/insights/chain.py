@@ -9,6 +9,7 @@ import structlog
 
 from iops.model import Model, UnfitModel
 from iops.observability import Metrics
+from services.insights.judge import QUIET_RISK
 from services.insights.sagemaker import open_sagemaker
 from services.insights.scorers import Canary, Chain, LocalScorer
 from services.insights.settings import InsightsSettings
@@ -31,7 +32,7 @@ def load_model(directory: Path) -> Model | None:
 @asynccontextmanager
 async def open_chain(settings: InsightsSettings, model: Model, metrics: Metrics) -> AsyncIterator[Chain]:
     """Asks the endpoint for a share of the streams, or only compares with it."""
-    local = LocalScorer(model)
+    local = LocalScorer(model, least_risk=QUIET_RISK)
 
     def percent() -> float:
         return settings.sagemaker_percent
@@ -42,7 +43,7 @@ async def open_chain(settings: InsightsSettings, model: Model, metrics: Metrics)
     version = None if settings.sagemaker_shadow else model.card.version
     async with open_sagemaker(settings, metrics, time.monotonic, version=version) as remote:
         if settings.sagemaker_shadow:
-            async with Shadow(local, remote, percent, metrics) as shadow:
+            async with Shadow(LocalScorer(model), remote, percent, metrics) as shadow:  # which compares every kind
                 yield shadow
         else:
             yield Canary(local, remote, percent, metrics)
