@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from iops.contract import INSIGHT_RISK_SCORE
 from iops.features import FEATURE_SET_ID, HOUR, NAMES, matrix, state_of
 from iops.minutes import CHANNELS, MINUTE_MS, minutes_of, quantile_table
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model
+from iops.model import (
+    ALONE_FILE,
+    BOOSTER_FILES,
+    CARD_FILE,
+    KIND_FILE,
+    PEERS_FILE,
+    SEVERITY_FILE,
+    Card,
+    Model,
+    version_of,
+)
 from iops.risk import KINDS, Raw, Scale, Scales, judge
 from iops.telemetry import CHANNELS as FIELDS
 from iops.telemetry import Window
@@ -132,7 +142,7 @@ def make_model(folder: Path, *, rows: int = 20_000, rounds: int = TREES) -> None
         xgboost.train(made, data, rounds).save_model(folder / name)
     scale = Scale(slope=1, intercept=-2, knots=((-8.0, 0.0), (4.0, 60.0), (6.0, 80.0), (9.0, 100.0)))
     card = Card(
-        version="bench",
+        version=version_of((folder / name).read_bytes() for name in BOOSTER_FILES),
         feature_set_id=FEATURE_SET_ID,
         features=NAMES,
         kinds=tuple(KINDS),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, Model, UnfitModel
+from iops.model import BOOSTER_FILES, CARD_FILE, Card, Model, UnfitModel, version_of
 from iops.risk import KINDS, Scales, has_peers
 from ml import failslow, smd
 from ml.answers import answers_of_folds
@@ -148,18 +148,12 @@ def kinds_called(model: Model, simulated: Rows) -> dict[str, dict[str, int]]:
 
 def _write(out: Path, trees: Trees, scales: Scales, rows: tuple[Rows, Rows], facts: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    version = hashlib.blake2b(digest_size=6)
-    for name, booster in (
-        (ALONE_FILE, trees.alone),
-        (PEERS_FILE, trees.beside_peers),
-        (KIND_FILE, trees.kind),
-        (SEVERITY_FILE, trees.severity),
-    ):
-        content = bytes(booster.save_raw("ubj"))
-        version.update(content)
+    boosters = (trees.alone, trees.beside_peers, trees.kind, trees.severity)
+    contents = [bytes(booster.save_raw("ubj")) for booster in boosters]
+    for name, content in zip(BOOSTER_FILES, contents, strict=True):
         (out / name).write_bytes(content)
     card = Card(
-        version=version.hexdigest(),
+        version=version_of(contents),
         feature_set_id=FEATURE_SET_ID,
         features=NAMES,
         kinds=tuple(KINDS),

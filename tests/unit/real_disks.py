@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import xgboost
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card
+from iops.model import ALONE_FILE, BOOSTER_FILES, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, Card, version_of
 from iops.risk import KINDS, Scale, Scales
 from ml import smd
 
@@ -39,7 +39,7 @@ def write_model(folder: Path, **facts: Any) -> Path:
     for name, booster in boosters.items():
         (folder / name).write_bytes(booster.save_raw("ubj"))
     card = Card(
-        version="small",
+        version=version_of((folder / name).read_bytes() for name in BOOSTER_FILES),
         feature_set_id=FEATURE_SET_ID,
         features=NAMES,
         kinds=tuple(KINDS),

@@ -17,7 +17,7 @@ from services.insights.chain import load_model, open_chain
 from services.insights.scorers import Canary
 from services.insights.settings import InsightsSettings
 from services.insights.shadow import Shadow
-from tests.unit.tiny_model import VERSION, some_features, write_model
+from tests.unit.tiny_model import some_features, write_model
 
 STREAMS = [f"web-1:sd{letter}" for letter in "abcde"]
 
@@ -39,7 +39,7 @@ def test_a_model_is_loaded_and_named(model_dir: Path) -> None:
     with capture_logs() as lines:
         model = load_model(model_dir)
     assert model is not None
-    assert [(line["event"], line["version"]) for line in lines] == [("model_loaded", VERSION)]
+    assert [(line["event"], line["version"]) for line in lines] == [("model_loaded", Model(model_dir).card.version)]
 
 
 @pytest.mark.parametrize("missing", FILES)
@@ -57,8 +57,13 @@ def test_without_its_files_the_rules_score_alone_and_the_log_says_so(
 @pytest.mark.parametrize("damaged", FILES)
 def test_a_damaged_file_is_no_model(model_dir: Path, tmp_path: Path, damaged: str) -> None:
     path = a_copy(model_dir, tmp_path) / damaged
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:100])  # of which XGBoost itself would die
     assert load_model(tmp_path) is None
+
+
+def test_trees_of_another_card_are_no_model(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnfitModel, match="the trees are not those"):
+        Model(a_copy(model_dir, tmp_path, version="0ther"))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +115,6 @@ async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
         scored = await chain.predict(STREAMS, some_features(5))
 
     assert isinstance(chain, kind)
-    assert opened == [None if is_shadow else VERSION]
+    assert opened == [None if is_shadow else Model(model_dir).card.version]
     assert set(scored.scored_by) == {"local"}
     assert set(scored.fell_back_from) == ({None} if is_shadow else {"sagemaker: unreachable"})

@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from iops.model import Model
 from ml import endpoint
 from ml.archive import Archive, pack, pack_model
 from ml.deploy import deploy
@@ -221,7 +222,7 @@ def test_an_archive_depends_on_names_and_contents_only() -> None:
 def test_a_model_is_packed_with_its_script_and_its_probe(tmp_path: Path) -> None:
     archive = pack_model(write_model(tmp_path))
     assert archive == pack_model(tmp_path)
-    assert archive.model_version == "0a1b2c3d4e5f"
+    assert archive.model_version == Model(tmp_path).card.version
     with tarfile.open(fileobj=io.BytesIO(archive.content)) as unpacked:
         names = unpacked.getnames()
     assert names == [
@@ -253,7 +254,7 @@ def test_a_dry_run_says_what_would_be(tmp_path: Path) -> None:
     given = ("--model", str(tmp_path), "--bucket", "b", "--role-arn", ROLE, "--dry-run")
     code, said = run(*given, "--real-time")
     assert code == 0
-    assert "model 0a1b2c3d4e5f" in said
+    assert f"model {Model(tmp_path).card.version}" in said
     assert "endpoint iops-dashboard-risk" in said
     assert "capacity RealTime(instance_type='ml.m5.large', min_instances=1, max_instances=3)" in said
     assert run("--delete", "--dry-run") == (

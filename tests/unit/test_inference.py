@@ -46,8 +46,9 @@ def test_the_script_says_what_the_model_says(unpacked: Path, trees: Trees) -> No
 
     said = ask(a_body(rows), trees)
 
-    raw = Model(unpacked).predict(features)
-    assert (said["model_version"], said["feature_set_id"]) == ("0a1b2c3d4e5f", FEATURE_SET_ID)
+    model = Model(unpacked)
+    raw = model.predict(features)
+    assert (said["model_version"], said["feature_set_id"]) == (model.card.version, FEATURE_SET_ID)
     for part in ("margin", "kinds", "severity", "contributions"):
         np.testing.assert_allclose(said[part], getattr(raw, part), rtol=0, atol=1e-6)
 

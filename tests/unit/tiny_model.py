@@ -9,7 +9,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import ALONE_FILE, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE
+from iops.model import ALONE_FILE, BOOSTER_FILES, CARD_FILE, KIND_FILE, PEERS_FILE, SEVERITY_FILE, version_of
 from iops.risk import KINDS
 
 VERSION = "0a1b2c3d4e5f"
@@ -19,11 +19,14 @@ def some_features(disks: int, *, seed: int = 1) -> NDArray[np.float32]:
     """[disk, feature], a fifth of it unknown."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(disks, len(NAMES))).astype(np.float32)
+    for name in NAMES:
+        if name.startswith("mean_"):  # a mean of what is never below 0
+            features[:, NAMES.index(name)] = np.abs(features[:, NAMES.index(name)])
     features[rng.random(features.shape) < 0.2] = np.nan
     return features
 
 
-def write_model(directory: Path, *, version: str = VERSION) -> Path:
+def write_model(directory: Path) -> Path:
     """The files of a model in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     features = some_features(400)
@@ -37,6 +40,7 @@ def write_model(directory: Path, *, version: str = VERSION) -> Path:
     for name, (parameters, label) in fits.items():
         data = xgboost.DMatrix(features, label, feature_names=list(NAMES), nthread=1)  # as `ml train` names them
         xgboost.train({"max_depth": 3, "nthread": 1, **parameters}, data, 5).save_model(directory / name)
+    version = version_of((directory / name).read_bytes() for name in BOOSTER_FILES)
     (directory / CARD_FILE).write_text(json.dumps(a_card(version=version)))
     return directory
 
