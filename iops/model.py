@@ -18,7 +18,8 @@ from iops.risk import KINDS, Raw, Scales, has_peers
 CARD_FILE: Final = "model_card.json"
 ALONE_FILE, PEERS_FILE = "alone.ubj", "beside_peers.ubj"  # is it an incident: of disks without peers, and with
 KIND_FILE, SEVERITY_FILE = "kind.ubj", "severity.ubj"
-FILES: Final = (ALONE_FILE, PEERS_FILE, KIND_FILE, SEVERITY_FILE, CARD_FILE)
+BOOSTER_FILES: Final = (ALONE_FILE, PEERS_FILE, KIND_FILE, SEVERITY_FILE)
+FILES: Final = (*BOOSTER_FILES, CARD_FILE)
 
 
 class UnfitModel(Exception):
@@ -30,7 +31,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: str  # of the boosters: hex of their content
+    version: str  # of the boosters: `version_of` their content
     feature_set_id: str
     features: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -97,6 +98,15 @@ class Model:
         found = np.empty((len(features), *parts[True].shape[1:]))
         found[beside], found[~beside] = parts[True], parts[False]
         return found
+
+
+def version_of(contents: Iterable[bytes]) -> str:
+    """Of boosters in the order of BOOSTER_FILES.
+
+    >>> version_of([b"alone", b"beside"])
+    '3ae204ed7287'
+    """
+    return hashlib.blake2b(b"".join(contents), digest_size=6).hexdigest()
 
 
 def _matrix(features: NDArray[np.float32]) -> xgboost.DMatrix:

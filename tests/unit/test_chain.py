@@ -57,8 +57,13 @@ def test_without_its_files_the_rules_score_alone_and_the_log_says_so(
 @pytest.mark.parametrize("damaged", FILES)
 def test_a_damaged_file_is_no_model(model_dir: Path, tmp_path: Path, damaged: str) -> None:
     path = a_copy(model_dir, tmp_path) / damaged
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(path.read_bytes()[:100])  # of which XGBoost itself would die
     assert load_model(tmp_path) is None
+
+
+def test_trees_of_another_card_are_no_model(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnfitModel, match="the trees are not those"):
+        Model(a_copy(model_dir, tmp_path, version="0ther"))
 
 
 @pytest.mark.parametrize(
