@@ -36,14 +36,12 @@ class Card(BaseModel):
     features: tuple[str, ...]
     kinds: tuple[str, ...]
     scales: Scales
-    feature_quantiles: dict[
-        str, tuple[float, ...]
-    ]  # deciles 10-90 of what it was trained on, for drift; nulls left out
+    feature_quantiles: dict[str, tuple[float, ...]]  # deciles of what it was trained on, nulls left out; for drift
     facts: dict[str, Any] = {}  # data, seeds, parameters, metrics with their intervals, page budgets
 
 
 def version_of(boosters: Iterable[bytes]) -> str:
-    """The version of the boosters' contents, in the order of FILES."""
+    """The version of the boosters' contents, in the order of BOOSTER_FILES."""
     digest = hashlib.blake2b(digest_size=6)
     for content in boosters:
         digest.update(content)
@@ -57,7 +55,7 @@ class Model:
         """Raises UnfitModel where a file is missing, unreadable, or made for other features."""
         try:
             self.card = Card.model_validate_json((directory / CARD_FILE).read_bytes())
-            contents = [(directory / name).read_bytes() for name in FILES if name != CARD_FILE]
+            contents = [(directory / name).read_bytes() for name in BOOSTER_FILES]
             # XGBoost does not refuse a file that was cut off: it ends the process.
             if version_of(contents) != self.card.version:
                 raise UnfitModel(f"{directory}: its files are not those of version {self.card.version}")
@@ -98,15 +96,6 @@ class Model:
         found = np.empty((len(features), *parts[True].shape[1:]))
         found[beside], found[~beside] = parts[True], parts[False]
         return found
-
-
-def version_of(contents: Iterable[bytes]) -> str:
-    """Of boosters in the order of BOOSTER_FILES.
-
-    >>> version_of([b"alone", b"beside"])
-    '3ae204ed7287'
-    """
-    return hashlib.blake2b(b"".join(contents), digest_size=6).hexdigest()
 
 
 def _matrix(features: NDArray[np.float32]) -> xgboost.DMatrix:

@@ -11,7 +11,7 @@ MODEL_DIR: Final = Path(__file__).parents[2] / "ml" / "model"
 
 
 class InsightsSettings(ServiceSettings):
-    """A window of an hour at one sample in 2 s is 200 KB and what a model remembers 22, so 1,000 of them are 220 MB."""
+    """With its profile, an hour at one sample in 2 s is 235 KB, so 1,000 of them are 235 MB."""
 
     scoring_workers: int = Field(default=4, ge=1, le=32, description="peer groups scored at once")
     windows_limit: int = Field(default=1_000, ge=1, description="streams whose window is kept in memory")

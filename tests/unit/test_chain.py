@@ -62,7 +62,7 @@ def test_a_damaged_file_is_no_model(model_dir: Path, tmp_path: Path, damaged: st
 
 
 def test_trees_of_another_card_are_no_model(model_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnfitModel, match="the trees are not those"):
+    with pytest.raises(UnfitModel, match="its files are not those"):
         Model(a_copy(model_dir, tmp_path, version="0ther"))
 
 
