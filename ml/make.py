@@ -112,6 +112,7 @@ def make(
     recorded, simulated = join([subject.rows for subject in subjects]), simulated_rows(windows)
     simulated = simulated.where(is_in(Part.TRAIN, simulated.host))
     if reviewed is not None:
+        reviewed = reviewed.where(is_in(Part.TRAIN, reviewed.host))
         is_beside = has_peers(reviewed.features)
         recorded, simulated = (
             join([recorded, reviewed.where(~is_beside)]),
