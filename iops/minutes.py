@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from iops.telemetry import CHANNELS as FIELDS
 from iops.telemetry import Window
 
 Array = NDArray[np.float64]
@@ -93,6 +94,7 @@ def pool_tables(tables: Sequence[Array]) -> Array:
 
 
 _PLAIN: Final = ("queue_depth", "read_iops", "read_bytes_s", "utilization_ratio", "write_iops", "write_bytes_s")
+_STEPS: Final = {field.name: field.steps_per_unit for field in FIELDS}
 _READ: Final = (*_PLAIN, "read_await_ms", "write_await_ms", "in_flight", "latency_p99_ms", "io_errors")
 
 
@@ -103,7 +105,10 @@ def _means(columns: Mapping[str, Array], starts: NDArray[np.intp]) -> Array:
     is_read, is_written, has_tail = read_await == read_await, write_await == write_await, p99 == p99  # not null
     is_troubled = (columns["io_errors"] > 0) | ((columns["in_flight"] > 0) & (reads + writes == 0))
     # One by one, because together they need memory that the system gives back and takes again each time.
-    queue, read, read_bytes, busy, write, write_bytes = (np.add.reduceat(columns[name], starts) for name in _PLAIN)
+    # Rounded as the minutes of rollups are, which tables are made of: else a disk that does little is always unusual.
+    queue, read, read_bytes, busy, write, write_bytes = (
+        np.round(np.add.reduceat(columns[name], starts) / count * _STEPS[name]) / _STEPS[name] for name in _PLAIN
+    )
     timed = np.add.reduceat(reads * is_read + writes * is_written, starts)
     waited = np.add.reduceat(
         np.where(is_read, read_await * reads, 0.0) + np.where(is_written, write_await * writes, 0.0), starts
@@ -112,14 +117,14 @@ def _means(columns: Mapping[str, Array], starts: NDArray[np.intp]) -> Array:
     trouble = np.add.reduceat(is_troubled.astype(float), starts)
     return np.stack(
         [
-            queue / count,
-            read / count,
-            read_bytes / count,
+            queue,
+            read,
+            read_bytes,
             _ratio(1000 * busy, read + write),
-            busy / count,
-            write / count,
+            busy,
+            write,
             _ratio(waited, timed),
-            write_bytes / count,
+            write_bytes,
             _ratio(tail, tails),
             trouble,
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import msgpack
@@ -23,20 +24,20 @@ DAY_MINUTES: Final = 1440
 SHAPE: Final = (len(CHANNELS), len(LEVELS))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Profile:
-    """Renewed every hour; days are counted since 1970."""
+    """Renewed every hour; days are counted since 1970. What is asked of it at each scoring is worked out once."""
 
     day: Array  # [channel, level], of the 24 h before it was made
     midnights: Mapping[int, Array] = field(default_factory=dict)  # by the day that began: its first table
     levels: Mapping[int, Histogram] = field(default_factory=dict)  # by day: page scores, one a minute
 
-    @property
+    @cached_property
     def week(self) -> Array:
         """The table of the last days together."""
         return pool_tables([*self.midnights.values(), self.day])
 
-    @property
+    @cached_property
     def own_level(self) -> float | None:
         """What the stream usually scores; None where too little is known."""
         return level_of(self.levels.values())

@@ -20,6 +20,9 @@ from iops.level import LOWEST
 Array = NDArray[np.float64]
 
 KINDS: Final = tuple(PredictionType)  # in the order of a model's classes
+STALL, IO_ERRORS, FAIL_SLOW = (
+    KINDS.index(kind) for kind in (PredictionType.STALL, PredictionType.IO_ERRORS, PredictionType.FAIL_SLOW)
+)
 STANDING_LIMIT: Final = 3.0  # units; more does not make a disk more conspicuous
 STANDING_WEIGHT: Final = 2.0  # of a unit, beside the trees' margin
 INCIDENT_WEIGHT, PAGE_WEIGHT = 2.0, 3.0  # of the logarithms of how far above usual a disk without peers is
@@ -74,13 +77,23 @@ def judge(raw: Raw, features: NDArray[np.float32], own_level: Array, scales: Sca
     page = page_scores(raw.margin, features)
     relative = page - OWN_LEVEL_RATIO * np.where(np.isfinite(own_level), own_level, scales.usual_level)
     beside = peer_scores(raw.margin, features)
-    incident = incident_scores(raw.margin, features)
+    alone = _probability(incident_scores(raw.margin, features), scales.alone)
+    is_known = (is_beside | np.isfinite(_column(features, "mean_z_3_day"))).astype(np.float64)  # of others: nothing
     return Judgement(
-        p_incident=np.where(is_beside, _probability(beside, scales.beside_peers), _probability(incident, scales.alone)),
-        risk_score=np.where(is_beside, _risk(beside, scales.beside_peers), _risk(relative, scales.alone)),
+        p_incident=is_known * np.where(is_beside, _probability(beside, scales.beside_peers), alone),
+        risk_score=is_known * np.where(is_beside, _risk(beside, scales.beside_peers), _risk(relative, scales.alone)),
         page_score=page,
-        kind=np.argmax(raw.kinds, axis=1),
+        kind=np.argmax(likely_kinds(raw.kinds, features), axis=1),
     )
+
+
+def likely_kinds(kinds: Array, features: NDArray[np.float32]) -> Array:
+    """[disk, one of KINDS], with those ruled out that need what was not seen: trouble for errors and stalls, peers."""
+    likely = kinds.copy()
+    has_trouble = _known(features, "errors_or_stall") > 0
+    for kind, may_be in ((STALL, has_trouble), (IO_ERRORS, has_trouble), (FAIL_SLOW, has_peers(features))):
+        likely[~may_be, kind] = -np.inf
+    return likely
 
 
 def has_peers(features: NDArray[np.float32]) -> NDArray[np.bool_]:

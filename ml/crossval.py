@@ -11,7 +11,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from iops.features import NAMES
-from iops.risk import Judgement, Raw, Scale, Scales, has_peers, page_scores
+from iops.risk import KINDS, Judgement, Raw, Scale, Scales, has_peers, page_scores
 from iops.risk import judge as read
 from ml.hosts import UNKNOWN, Host, features_of
 from ml.levels import own_levels
@@ -102,7 +102,8 @@ def peers_scale(trees: xgboost.Booster, kept: Iterable[tuple[Host, NDArray[np.fl
 def judgement_of(subject: Subject, margin: Array, scales: Scales) -> Judgement:
     """What people would have seen of the machine's judged minutes."""
     part = subject.machine.is_judged
-    raw = Raw(margin[part], np.zeros((part.sum(), 1)), np.zeros(part.sum()), np.zeros((part.sum(), 1)))
+    count = np.count_nonzero(part)
+    raw = Raw(margin[part], np.zeros((count, len(KINDS))), np.zeros(count), np.zeros((count, len(NAMES))))
     return read(raw, subject.features[part], levels_of(subject, margin)[part], scales)
 
 

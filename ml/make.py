@@ -22,6 +22,7 @@ from iops.features import FEATURE_SET_ID, NAMES
 from iops.model import (
     ALONE_FILE,
     CARD_FILE,
+    FILES,
     KIND_FILE,
     PEERS_FILE,
     SEVERITY_FILE,
@@ -30,10 +31,10 @@ from iops.model import (
     UnfitModel,
     version_of,
 )
-from iops.risk import KINDS, Scales, has_peers
+from iops.risk import KINDS, Scales, has_peers, likely_kinds
 from ml import failslow, smd
 from ml.answers import answers_of_folds
-from ml.card import write_card
+from ml.card import PLOT_FILE, READABLE_FILE, write_card
 from ml.crossval import Subject, alone_scale, cross_validated, peers_scale, subject_of
 from ml.evaluate import report_of
 from ml.exported import exported_hosts
@@ -67,6 +68,8 @@ def train(
 
     It ships only where it beats every baseline; otherwise it is left beside, as OUT.rejected.
     """
+    if foreign := sorted(path.name for path in out.glob("*") if path.name not in (*FILES, READABLE_FILE, PLOT_FILE)):
+        raise UnreadableData(f"{out}: holds {foreign[0]}, which is no part of a model, and would be lost")
     table = read_windows(windows / FILE)
     subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
     if sum(bool(subject.truth.events) for subject in subjects) < LEAST_MACHINES:
@@ -149,7 +152,7 @@ def scale_hosts(count: int) -> list[tuple[Host, NDArray[np.float32]]]:
 def kinds_called(model: Model, simulated: Rows) -> dict[str, dict[str, int]]:
     """Of windows of known incidents of the hosts that judge: how often each kind was called what."""
     rows = simulated.where(simulated.incident & is_in(Part.TEST, simulated.host))
-    said = np.argmax(model.predict(rows.features, is_quick=True).kinds, axis=1)
+    said = np.argmax(likely_kinds(model.predict(rows.features, is_quick=True).kinds, rows.features), axis=1)
     pairs = Counter((KINDS[truth].value, KINDS[called].value) for truth, called in zip(rows.kind, said, strict=True))
     truths = sorted({truth for truth, _ in pairs})
     return {

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 BATCH_ROWS: Final = 65_536
+NAMES: Final = (pa.string(), pa.large_string())  # types of a column of names; pandas and polars write the second
 
 
 class UnreadableData(Exception):
@@ -42,11 +43,14 @@ def columns_of(path: Path, wanted: Sequence[str]) -> frozenset[str]:
 def groups_of(path: Path, column: str) -> list[str]:
     """The distinct values of a column of names, in the order in which they come first."""
     kind = pq.read_schema(path).field(column).type
-    if not pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind):
+    if (kind.value_type if pa.types.is_dictionary(kind) else kind) not in NAMES:
         raise UnreadableData(f"{path}: {column} is {kind}, and names are wanted")
     seen: dict[str, None] = {}
-    for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=[column]):
-        seen.update(dict.fromkeys(pc.unique(batch.column(0).cast(pa.string())).to_pylist()))
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=[column]):
+            seen.update(dict.fromkeys(pc.unique(batch.column(0).cast(pa.string())).to_pylist()))
+    except (OSError, pa.ArrowException) as error:
+        raise UnreadableData(f"{path}: {column}: {error}") from error
     if None in seen:
         raise UnreadableData(f"{path}: a row without {column}")
     return list(seen)
@@ -54,16 +58,23 @@ def groups_of(path: Path, column: str) -> list[str]:
 
 def read_groups(path: Path, column: str, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
     """The rows of each group by minute, one group in memory at a time."""
+    minute = pq.read_schema(path).field("minute").type
+    if not (pa.types.is_integer(minute) or pa.types.is_floating(minute)):
+        raise UnreadableData(f"{path}: minute is {minute}, and numbers are wanted")
     for group in groups_of(path, column):
         is_of_group = pc.field(column) == group
-        yield group, pq.read_table(path, columns=list(names), filters=is_of_group).sort_by("minute")
+        try:
+            table = pq.read_table(path, columns=list(names), filters=is_of_group).sort_by("minute")
+        except (OSError, pa.ArrowException) as error:
+            raise UnreadableData(f"{path}: {error}") from error
+        yield group, table
 
 
 def numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float32]:
     """A column of a table; what is null or not finite is NaN."""
     try:
         values = table.column(name).cast(pa.float32()).to_numpy().copy()
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise UnreadableData(f"{path}: {name}: {error}") from error
     values[~np.isfinite(values)] = np.nan
     return np.asarray(values)
@@ -76,5 +87,5 @@ def whole_numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.int64]:
         raise UnreadableData(f"{path}: {name}: {column.null_count} are null")
     try:
         return np.asarray(column.cast(pa.int64()).to_numpy())
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise UnreadableData(f"{path}: {name}: {error}") from error

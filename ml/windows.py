@@ -27,6 +27,7 @@ from iops.risk import KINDS
 from ml.episodes import BENIGN, EVENTS, KIND_OF, Event
 from ml.hosts import DAY, Host, tables_of
 from ml.minutes import Simulated, simulate_host
+from ml.source import UnreadableData
 
 FILE: Final = "windows.parquet"
 MINUTES: Final = 8 * DAY  # of a host: a week of past, and a day
@@ -55,18 +56,24 @@ SCHEMA: Final = pa.schema(
 def simulate(
     out: Annotated[str, typer.Argument(help="Folder, or s3://bucket/prefix, for windows.parquet.")],
     windows: Annotated[int, typer.Option(min=1, help="How many labelled windows.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same windows.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same windows.")] = 7,
 ) -> None:
     """Simulate hosts with faults and write labelled windows of them."""
-    filesystem, folder = _place(out)
+    if not out:
+        raise typer.BadParameter("a folder or s3://bucket/prefix is wanted")
+    try:
+        filesystem, folder = _place(out)
+    except OSError as error:
+        raise UnreadableData(f"{out}: cannot be written: {error}") from error
     path, drawn, began_s = f"{folder}/{FILE}", Drawn(), time.perf_counter()
     try:
-        with pq.ParquetWriter(path, SCHEMA, filesystem=filesystem) as writer:
+        with pq.ParquetWriter(f"{path}.part", SCHEMA, filesystem=filesystem) as writer:
             for table in track(_tables(windows, seed, drawn), "Simulating", total=-(-windows // PER_HOST)):
                 writer.write_table(table)
     except BaseException:  # also an interrupt: a file that looks whole and is not misleads whoever trains
-        filesystem.delete_file(path)
+        filesystem.delete_file(f"{path}.part")
         raise
+    filesystem.move(f"{path}.part", path)
     taken_s = time.perf_counter() - began_s
     typer.echo(f"{windows:,} windows in {taken_s:.0f} s, {windows / taken_s:.0f}/s, {drawn.faults:,} of them of faults")
     typer.echo(", ".join(f"{event} {count:,}" for event, count in drawn.events.most_common()))

@@ -16,7 +16,7 @@ from iops.insight import Finding, PredictionType
 from iops.minutes import MINUTE_MS, minutes_of
 from iops.model import Card
 from iops.observability import Metrics
-from iops.risk import KINDS, Judgement, Raw, contributions, has_peers, judge
+from iops.risk import KINDS, Judgement, Raw, contributions, judge, likely_kinds
 from services.insights.drift import Drift
 from services.insights.facts import facts_of, slowness_fact
 from services.insights.scorers import Chain, Scored
@@ -31,7 +31,6 @@ LAG_LIMIT: Final = 30  # minutes a disk may be behind the newest of its peers; o
 OF_RULES: Final = tuple(
     KINDS.index(kind) for kind in (PredictionType.STALL, PredictionType.IO_ERRORS, PredictionType.THROUGHPUT_THROTTLING)
 )
-FAIL_SLOW: Final = KINDS.index(PredictionType.FAIL_SLOW)  # beside peers, so not without
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,8 @@ def _turn_of(known: Sequence[Candidate]) -> _Turn:
 
 def _kinds(raw: Raw, features: NDArray[np.float32]) -> list[int]:
     """The likeliest kind of each disk, among those whose words can be true of it."""
-    likely = raw.kinds.copy()
+    likely = likely_kinds(raw.kinds, features)
     likely[:, OF_RULES] = -np.inf
-    likely[~has_peers(features), FAIL_SLOW] = -np.inf
     return [int(kind) for kind in np.argmax(likely, axis=1)]
 
 

@@ -124,12 +124,10 @@ class Windows:
 
     async def _refresh_baseline(self, stream_id: str, known: _Known, now_ms: int) -> None:
         late_since_ms = known.late_since_ms
-        if known.baseline is None:
-            row = await self._table.get(items.key_of(stream_id, "baseline"))
-            # Late samples make the day another one; what is remembered of the days before stays.
-            known.baseline = items.item_to_baseline(row) if row and late_since_ms is None else None
-            known.profile = self._decode_profile(stream_id, row) if row else None
-        if known.baseline and known.profile and not _is_due(known.baseline, now_ms, is_late=late_since_ms is not None):
+        if _is_settled(known, now_ms):
+            return
+        row = await self._table.get(items.key_of(stream_id, "baseline"))
+        if row and self._take_newer(stream_id, known, row) and _is_settled(known, now_ms):
             return
         # A rollup does not know yet what came late.
         rolled_to_ms = now_ms if late_since_ms is None else late_since_ms // HOUR_MS * HOUR_MS - 1
@@ -139,6 +137,16 @@ class Windows:
         known.late_since_ms = None
         if known.baseline is not None and known.profile is not None:
             await self._table.put(items.baseline_item(stream_id, known.baseline, profile.encode(known.profile)))
+
+    def _take_newer(self, stream_id: str, known: _Known, row: Item) -> bool:
+        """Whether nothing was known yet. What is renewed is what the table has: another replica may have been here."""
+        stored, is_first = items.item_to_baseline(row), known.baseline is None
+        if known.baseline is None or stored.made_at_ms > known.baseline.made_at_ms:
+            known.profile = self._decode_profile(stream_id, row) or known.profile
+        # Late samples make the day another one; what is remembered of the days before stays.
+        if is_first and known.late_since_ms is None:
+            known.baseline = stored
+        return is_first
 
     async def _read_day(self, stream_id: str, now_ms: int, *, rolled_to_ms: int) -> list[Item]:
         """The last 24 h as rollups, the hours from `rolled_to_ms` on and those not rolled up as chunks."""
@@ -171,6 +179,12 @@ class Windows:
             self._damaged.inc()
             log.exception("profile_left_out", key=error.key)
             return None
+
+
+def _is_settled(known: _Known, now_ms: int) -> bool:
+    if known.baseline is None or known.profile is None:
+        return False
+    return not _is_due(known.baseline, now_ms, is_late=known.late_since_ms is not None)
 
 
 def _is_due(baseline: Baseline, now_ms: int, *, is_late: bool) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from iops.minutes import LEVELS, SERIES, minutes_of, pool_tables, quantile_table
 from iops.telemetry import CHANNELS, Window, empty_window
+from iops.telemetry import CHANNELS as FIELDS
 from tests.unit.builders import examples
 
 MINUTE_MS: Final = 60_000
@@ -63,7 +64,8 @@ def _naive_minute(samples: list[dict[str, float]]) -> list[float]:
         return [math.nan] * len(SERIES)
 
     def mean(name: str) -> float:
-        return sum(sample[name] for sample in samples) / len(samples)
+        steps = next(field.steps_per_unit for field in FIELDS if field.name == name)
+        return round(sum(sample[name] for sample in samples) / len(samples) * steps) / steps
 
     completions = mean("read_iops") + mean("write_iops")
     waited = timed = 0.0
