@@ -137,3 +137,23 @@ def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "smd/smd_disk_a.parquet").write_bytes(b"machine,minute\n")
     with pytest.raises(UnreadableData, match="not a Parquet file"):
         list(smd.hosts_of(tmp_path))
+
+
+def test_names_as_others_write_them_are_read(tmp_path: Path) -> None:
+    data = write_smd(tmp_path, machine=pa.array(["1-9"] * 4, pa.large_string()))
+
+    assert [host.name for host in smd.hosts_of(data)] == ["1-9"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"minute": pa.array([0, 1, 2, 3], pa.timestamp("ms"))},
+        {"minute": ["0", "1", "2", "3"]},
+        {"disk_q": [[0.1]] * 4},
+        {"machine": [1, 2, 3, 4]},
+    ],
+)
+def test_a_column_of_another_type_is_told_in_a_sentence(tmp_path: Path, columns: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableData, match=next(iter(columns))):
+        list(smd.hosts_of(write_smd(tmp_path, **columns)))

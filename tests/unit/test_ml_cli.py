@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from iops.model import CARD_FILE, Model
+from ml import windows
 from ml.__main__ import app, run
 from ml.card import readable, write_card
 from ml.evaluate import report_of
@@ -99,3 +100,25 @@ def test_the_card_says_budgets_licence_and_what_it_was_made_of(tmp_path: Path) -
     assert facts["data_sha256"] == {"smd": "ab12"}
     assert facts["metrics"]["disks"][0]["names"] == ["m"]
     assert (tmp_path / "model/reliability.png").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_not_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/thesis.tex").write_text("years")
+    said = failed(capsys, "train", "--data", tmp_path, "--windows", tmp_path, "--out", tmp_path / "home")
+    assert "thesis.tex" in said
+    assert (tmp_path / "home/thesis.tex").read_text() == "years"
+
+
+def test_an_interrupted_simulation_leaves_the_windows_that_were_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: object) -> object:
+        raise KeyboardInterrupt
+
+    (tmp_path / "windows.parquet").write_text("from before")
+    monkeypatch.setattr(windows, "_tables", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        windows.simulate(str(tmp_path), windows=3, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["windows.parquet"]
+    assert (tmp_path / "windows.parquet").read_text() == "from before"

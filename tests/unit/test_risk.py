@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from iops.features import NAMES
-from iops.risk import KINDS, Judgement, Raw, Scale, Scales, judge
+from iops.insight import PredictionType
+from iops.risk import KINDS, Judgement, Raw, Scale, Scales, judge, likely_kinds
 from tests.unit.builders import examples
 from tests.unit.groups import a_group, a_quiet_group
 
@@ -104,3 +105,21 @@ def test_disks_with_peers_and_disks_without_have_scales_of_their_own() -> None:
 
 def test_the_kind_is_the_likeliest() -> None:
     assert judged(a_quiet_group(disks=2).features()[-1]).kind.tolist() == [2, 2]
+
+
+def test_nothing_is_said_of_a_disk_of_which_nothing_is_known() -> None:
+    found = judged(np.full((2, len(NAMES)), np.nan, np.float32), margin=20.0)
+
+    assert (found.risk_score.tolist(), found.p_incident.tolist()) == ([0, 0], [0, 0])
+
+
+def test_a_kind_that_needs_what_was_not_seen_is_not_named() -> None:
+    features = np.zeros((3, len(NAMES)), np.float32)
+    features[:, NAMES.index("peer_standing")] = [np.nan, 1.0, 1.0]
+    features[:, NAMES.index("errors_or_stall")] = [np.nan, 0.0, 1.0]
+    likelier = [PredictionType.STALL, PredictionType.IO_ERRORS, PredictionType.FAIL_SLOW, PredictionType.ANOMALY]
+    kinds = np.array([[8.0 - likelier.index(kind) if kind in likelier else 0.0 for kind in KINDS]] * 3)
+
+    named = [KINDS[place].value for place in np.argmax(likely_kinds(kinds, features), axis=1)]
+
+    assert named == ["anomaly", "fail_slow", "stall"]

@@ -164,3 +164,23 @@ async def test_scores_outlive_a_table_that_cannot_be_read() -> None:
     scene.fake.is_away = False
 
     assert (await scene.profile()).levels == {TODAY: {4: 1}}
+
+
+async def test_the_scores_of_two_replicas_add_up() -> None:
+    scene = Scene()
+    first = scene.windows
+    await scene.load()
+    second = scene.restarted()
+    await scene.load()
+    for keeper, places in ((first, range(30)), (second, range(30, 50))):
+        for place in places:
+            keeper.note_score(DISK, minute=MINUTE + place, page_score=1.0)
+    scene.later(AN_HOUR)
+
+    for keeper in (first, second):
+        await keeper.load(DISK, since_ms=to_epoch_ms(scene.now))
+        scene.now += timedelta(seconds=1)
+
+    stored = items.item_to_profile(scene.row())
+    assert stored is not None
+    assert profile.decode(stored, key=DISK).levels == {TODAY: {4: 50}}
