@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 
 HALF_MINUTE_S: Final = 30.0  # a minute counts from then on; before, it is a second or two that say little
 QUIET_RISK: Final = 40.0  # below it nothing is wrong: two false pages a stream-day would not be worth a number
+DRIFT_EVERY: Final = 8  # turns; a part of the rows tells as much
 LAG_LIMIT: Final = 30  # minutes a disk may be behind the newest of its peers; one that is further is not of now
 # Their words state what a rule measures; where no rule says so, the model means something else.
 OF_RULES: Final = tuple(
@@ -58,6 +59,7 @@ class ModelJudge:
         self._chain = chain
         self._card = card
         self._drift = Drift(card.feature_quantiles, metrics)
+        self._turns = 0
 
     async def judge(self, candidates: Sequence[Candidate]) -> dict[str, Said]:
         """By stream; candidates without a profile or without recent samples are left out."""
@@ -66,7 +68,9 @@ class ModelJudge:
             return {}
         turn = await asyncio.to_thread(_turn_of, known)
         scored = await self._chain.predict([each.stream_id for each in known], turn.features)
-        self._drift.see(turn.features)
+        self._turns += 1
+        if self._turns % DRIFT_EVERY == 0:
+            self._drift.see(turn.features)
         levels = np.array([_own_level(each.past) for each in known])
         judgement = judge(scored.raw, turn.features, levels, self._card.scales)
         kinds, added = _kinds(scored.raw, turn.features), contributions(scored.raw, turn.features)
