@@ -64,6 +64,8 @@ def report_of(
         disks = list(_disk_reports(machines, cross_validated or answers_of(model), fitted, cross_validated is not None))
     if (data / "failslow").is_dir():
         drives = _drive_report(failslow.hosts_of(data), answers_of(model), fitted)
+    if not disks and drives is None:
+        raise UnreadableData(f"{data}: nothing in it is labelled, so nothing can be judged; `score` needs no labels")
     return Report(model.card.version, disks, drives, kinds_called(simulated, answers_of(model)))
 
 

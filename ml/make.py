@@ -74,7 +74,7 @@ def train(
     subjects = [subject_of(machine) for machine in track(list(smd.machines_of(data)), "Features")]
     if sum(bool(subject.truth.events) for subject in subjects) < LEAST_MACHINES:
         raise UnreadableData(f"{data}: at least {LEAST_MACHINES} machines with an event in their test half are wanted")
-    reviewed = join([reviewed_rows(host, features_of(host)) for host in exported_hosts(exported)]) if exported else None
+    reviewed = read_reviewed(exported) if exported else None
     made = out.with_name(f"{out.name}.rejected")
     make(subjects, table, made, seed=seed, reviewed=reviewed, hosts=hosts)
     judged = track(cross_validated(subjects, seed=seed), "Cross-validation", total=len(subjects))
@@ -89,6 +89,14 @@ def train(
         raise UnfitModel(f"{made} does not ship: {', '.join(beaten_by)} is better")
     shutil.rmtree(out, ignore_errors=True)
     made.replace(out)
+
+
+def read_reviewed(folder: str) -> Rows:
+    """What operators' words teach of exported disks. Raises UnreadableData where there is nothing."""
+    parts = [reviewed_rows(host, features_of(host)) for host in exported_hosts(folder)]
+    if not parts:
+        raise UnreadableData(f"{folder}: holds no exported hosts")
+    return join(parts)
 
 
 def read_windows(path: Path) -> pa.Table:

@@ -93,8 +93,8 @@ def test_every_baseline_stands_beside_the_model(tmp_path: Path) -> None:
 
 def test_unlabelled_data_have_nothing_to_judge(tmp_path: Path) -> None:
     data = write_drives(write_machines(tmp_path, "m", is_labelled=False), is_labelled=False)
-    report = report_of(data, Model(write_model(tmp_path / "model")))
-    assert (report.disks, report.drives) == ([], None)
+    with pytest.raises(UnreadableData, match="nothing in it is labelled"):
+        report_of(data, Model(write_model(tmp_path / "model")))
 
 
 def test_a_window_is_the_mean_of_its_minutes() -> None:
