@@ -26,6 +26,9 @@ ALERT_TOPIC: Final = "iops-dashboard-high-risk-alerts"
 # The SageMaker endpoint that `ml deploy` makes and the insights service may ask.
 RISK_ENDPOINT: Final = "iops-dashboard-risk"
 
+# The JSON document in SSM that operators change while services run.
+FLAGS_PARAMETER: Final = "/iops-dashboard/flags"
+
 # The score that reaches people, and the one that is worth an insight.
 PAGE_RISK_SCORE: Final = 80
 INSIGHT_RISK_SCORE: Final = 60

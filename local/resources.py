@@ -1,4 +1,4 @@
-"""What the cloud has besides programs, made in the stand-in: table, queues, bus, rule, topic, subscription."""
+"""What the cloud has besides programs, made in the stand-in: table, queues, bus, rule, topic, subscription, flags."""
 
 import asyncio
 import json
@@ -11,6 +11,7 @@ from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
 from iops import contract, events
+from iops.flags import Flags
 from local.errors import SetupFailed
 
 REGION: Final = "us-east-1"
@@ -52,6 +53,8 @@ async def create_resources(endpoint_url: str, *, mail_url: str | None) -> None:
                 await _subscribe_only(sns, mail_url)
         async with open_client("events", endpoint_url) as bus:
             await _create_bus(bus)
+        async with open_client("ssm", endpoint_url) as ssm:
+            await _create_flags(ssm)
     except (ClientError, BotoCoreError, TimeoutError) as error:
         raise SetupFailed(f"the resources in {endpoint_url} could not be created: {error!r}") from error
 
@@ -97,6 +100,11 @@ async def _create_queues(sqs: Any) -> None:
     # Created bare, then set: CreateQueue refuses a queue of an earlier run whose attributes differ.
     url = (await sqs.create_queue(QueueName=contract.SCORING_QUEUE))["QueueUrl"]
     await sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+
+
+async def _create_flags(ssm: Any) -> None:
+    with suppress(ssm.exceptions.ParameterAlreadyExists):  # what somebody has set stays
+        await ssm.put_parameter(Name=contract.FLAGS_PARAMETER, Type="String", Value=Flags().model_dump_json())
 
 
 async def _create_bus(bus: Any) -> None:

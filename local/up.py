@@ -14,6 +14,7 @@ from typing import Final
 
 import typer
 
+from iops.flags import Flags
 from local import ministack
 from local.errors import CannotRun, PortTaken, StopRequested
 from local.lock import lock_directory, lock_state, usable
@@ -53,6 +54,11 @@ class Plan:
         return self.state_dir / "mail"
 
     @property
+    def flags_file(self) -> Path:
+        """For a person to edit while everything runs."""
+        return self.state_dir / "flags.json"
+
+    @property
     def ministack_dir(self) -> Path:
         """What ministack keeps."""
         return self.state_dir / "ministack" / "state"
@@ -75,6 +81,7 @@ def up(options: UpOptions, *, say: Say = typer.echo) -> int:
             with usable(state_dir):
                 plan.mail_dir.mkdir(exist_ok=True)
                 plan.ministack_dir.mkdir(parents=True, exist_ok=True)
+                write_default_flags(plan.flags_file)
             ministack.check_state(plan.ministack_dir)
             program = ministack.install(MINISTACK_VENV, say=say)
             _run(plan, program, state_lock=state_lock, has_agent=options.agent and _has_diskstats(say), say=say)
@@ -91,6 +98,15 @@ def make_plan(state_dir: Path, port: int) -> Plan:
     with ExitStack() as held:  # all at once, so that no two are the same
         port = _bind(held, port)
         return Plan(state_dir, port, {name: _bind(held, 0) for name in INTERNAL})
+
+
+def write_default_flags(path: Path) -> None:
+    """Unless it is there: what somebody has set stays, right or wrong."""
+    if path.exists():
+        return
+    draft = path.with_suffix(".json.part")
+    draft.write_text(Flags().model_dump_json(indent=2) + "\n")
+    draft.replace(path)
 
 
 def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]:
@@ -112,6 +128,7 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
         "IOPS_AWS_ENDPOINT_URL": plan.internal_url("ministack"),
         "IOPS_AWS_REGION": REGION,
         "IOPS_AUTH": "off",
+        "IOPS_FLAGS_FILE": str(plan.flags_file),
         "IOPS_PUBLIC_URL": plan.url,
         "IOPS_URL": plan.url,
         "IOPS_SPOOL_DIR": str(plan.state_dir / "agent-spool"),
@@ -136,6 +153,7 @@ def _run(plan: Plan, program: Path, *, state_lock: int, has_agent: bool, say: Sa
                 f"ready: {plan.url}\n"
                 f"  mail: {_shown(plan.mail_dir)}\n"
                 f"  logs: {_shown(plan.log_dir)}\n"
+                f"  flags: {_shown(plan.flags_file)}\n"
                 f"  try `{iops} demo` in a second terminal; Ctrl-C ends all of it"
             )
             supervisor.watch()

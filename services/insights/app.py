@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from iops import clock
 from iops.bus import open_scoring_queue
 from iops.clock import Clock
+from iops.flags import open_flags
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
@@ -39,14 +40,19 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
         ):
             windows = Windows(table, now, metrics, limit=configured.windows_limit)
             model = load_model(configured.model_dir)
-            chain = await clients.enter_async_context(open_chain(configured, model, metrics)) if model else None
-            judge = ModelJudge(chain, model.card, metrics) if model and chain else None
+            flags = await clients.enter_async_context(
+                open_flags(configured, metrics, file=configured.flags_file, interval_s=configured.flags_interval_s)
+            )
+            judge = None
+            if model:
+                chain = open_chain(configured, model, metrics, percent=lambda: flags.current.sagemaker_percent)
+                judge = ModelJudge(await clients.enter_async_context(chain), model.card, metrics)
             scorer = Scorer(table, windows, now, metrics, judge)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
             app.state.insights = routes.Insights(table=table, clock=now)
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
-            async with running(health, scoring=loop.run(), rollups=rollups.run()):
+            async with running(health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run()):
                 yield
 
     return create_service("insights", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)

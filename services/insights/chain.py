@@ -1,4 +1,4 @@
-"""Which scorers there are, by the settings: the trees here, an endpoint for a share of the streams, or beside them."""
+"""Which scorers there are: the trees here, and where it is set an endpoint for a share of the streams or beside."""
 
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from iops.model import Model, UnfitModel
 from iops.observability import Metrics
 from services.insights.judge import QUIET_RISK
 from services.insights.sagemaker import open_sagemaker
-from services.insights.scorers import Canary, Chain, LocalScorer
+from services.insights.scorers import Canary, Chain, LocalScorer, Percent
 from services.insights.settings import InsightsSettings
 from services.insights.shadow import Shadow
 
@@ -30,18 +30,18 @@ def load_model(directory: Path) -> Model | None:
 
 
 @asynccontextmanager
-async def open_chain(settings: InsightsSettings, model: Model, metrics: Metrics) -> AsyncIterator[Chain]:
-    """Asks the endpoint for a share of the streams, or only compares with it."""
+async def open_chain(
+    settings: InsightsSettings, model: Model, metrics: Metrics, *, percent: Percent
+) -> AsyncIterator[Chain]:
+    """Asks the endpoint, where one is set, for that share of the streams, or only compares with it."""
     local = LocalScorer(model, least_risk=QUIET_RISK)
 
-    def percent() -> float:
-        return settings.sagemaker_percent
-
-    if not percent():
+    if settings.sagemaker_endpoint is None:
         yield Canary(local, None, percent, metrics)
         return
     version = None if settings.sagemaker_shadow else model.card.version
-    async with open_sagemaker(settings, metrics, time.monotonic, version=version) as remote:
+    endpoint = settings.sagemaker_endpoint
+    async with open_sagemaker(settings, metrics, time.monotonic, endpoint=endpoint, version=version) as remote:
         if settings.sagemaker_shadow:
             async with Shadow(LocalScorer(model), remote, percent, metrics) as shadow:  # which compares every kind
                 yield shadow

@@ -13,7 +13,6 @@ import numpy as np
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
 from numpy.typing import NDArray
 
-from iops import contract
 from iops.aws import open_client
 from iops.features import FEATURE_SET_ID, NAMES
 from iops.observability import Metrics
@@ -92,7 +91,7 @@ async def open_sagemaker(
     metrics: Metrics,
     now_s: Callable[[], float],
     *,
-    endpoint: str = contract.RISK_ENDPOINT,
+    endpoint: str,
     version: str | None,
 ) -> AsyncIterator[SageMakerScorer]:
     """A scorer whose client lives as long as the context."""

@@ -20,8 +20,11 @@ Mask = NDArray[np.bool_]  # [disk]
 Percent = Callable[[], float]  # a flag, which may change at any time
 
 # Why an endpoint did not answer: it said so, it took too long, it could not be reached, what it said is of no use, it
-# serves other trees than those that the calibration here was made with, or it failed just now and is left in peace.
-Reason = Literal["throttled", "refused", "timed_out", "unreachable", "garbled", "other_model", "resting"]
+# serves other trees than those that the calibration here was made with, it failed just now and is left in peace, or
+# there is none.
+Reason = Literal[
+    "throttled", "refused", "timed_out", "unreachable", "garbled", "other_model", "resting", "not_configured"
+]
 LOCAL: Final = "local"
 SAGEMAKER: Final = "sagemaker"
 
@@ -86,7 +89,7 @@ class Canary:
     """
 
     def __init__(self, local: Scorer, remote: Scorer | None, percent: Percent, metrics: Metrics) -> None:
-        """`remote` is None where no endpoint is configured."""
+        """`remote` is None where no endpoint is configured: a share of the streams then falls back, and says so."""
         self._local = local
         self._remote = remote
         self._percent = percent
@@ -97,9 +100,9 @@ class Canary:
         chosen = in_share(stream_ids, self._percent())
         there: Raw | None = None
         why: str | None = None
-        if self._remote is not None and chosen.any():
+        if chosen.any():
             try:
-                there = await self._remote.predict(features[chosen])
+                there = await self._ask(features[chosen])
             except ScorerUnavailable as error:
                 why = f"{SAGEMAKER}: {error.reason}"
                 self._fallbacks.labels(error.reason).inc(int(chosen.sum()))
@@ -109,6 +112,11 @@ class Canary:
         here = None if chosen.all() else await self._local.predict(features[~chosen])
         scored_by = tuple(SAGEMAKER if is_chosen else LOCAL for is_chosen in chosen)
         return Scored(merge(chosen, there, here), scored_by, (None,) * len(stream_ids))
+
+    async def _ask(self, features: Features) -> Raw:
+        if self._remote is None:
+            raise ScorerUnavailable("not_configured", "no endpoint is set")
+        return await self._remote.predict(features)
 
 
 def in_share(stream_ids: Sequence[str], percent: float) -> Mask:

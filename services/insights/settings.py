@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import Field
 
+from iops.contract import RISK_ENDPOINT
 from iops.settings import ServiceSettings
 
 MODEL_DIR: Final = Path(__file__).parents[2] / "ml" / "model"
@@ -16,7 +17,12 @@ class InsightsSettings(ServiceSettings):
     scoring_workers: int = Field(default=4, ge=1, le=32, description="peer groups scored at once")
     windows_limit: int = Field(default=1_000, ge=1, description="streams whose window is kept in memory")
     model_dir: Path = Field(default=MODEL_DIR, description="the risk model's files; without them only rules score")
-    sagemaker_percent: float = Field(default=0, ge=0, le=100, description="share of the streams the endpoint scores")
-    sagemaker_shadow: bool = Field(
-        default=False, description="ask the endpoint for that share, but serve the local score"
+    sagemaker_endpoint: str | None = Field(
+        default=None, min_length=1, description=f"`ml deploy` makes {RISK_ENDPOINT}; unset, none is ever asked"
     )
+    sagemaker_shadow: bool = Field(
+        default=False,
+        description="ask the endpoint for the flag's share, but serve the local score; ten times the work of scoring",
+    )
+    flags_file: Path | None = Field(default=None, description="unset, the flags are read from SSM")
+    flags_interval_s: float = Field(default=30, gt=0, description="between two reads of the flags")

@@ -19,6 +19,7 @@ import pytest
 
 from bench.processes import free_port, table_double, url_of
 from iops import contract
+from iops.flags import Flags
 from local import ministack, resources
 from local.errors import InstallFailed
 from local.supervisor import Child, Supervisor
@@ -52,6 +53,8 @@ class Cloud:
         await self.call("dynamodb", "create_table", **contract.table_schema())
         for name in (contract.SCORING_QUEUE, contract.SCORING_DEAD_LETTERS):
             await self._renew_queue(name)
+        flags = Flags().model_dump_json()
+        await self.call("ssm", "put_parameter", Name=contract.FLAGS_PARAMETER, Value=flags, Overwrite=True)
         for path in self.plan.mail_dir.glob("*.eml"):
             path.unlink()
 

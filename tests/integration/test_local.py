@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from iops import contract
+from iops.flags import Flags, parse_flags
 from local import ministack, resources
 from local.errors import InstallFailed
 from local.supervisor import Child, Supervisor
-from local.up import MINISTACK_VENV, Plan, UpOptions, children_environment, make_plan, up
+from local.up import MINISTACK_VENV, Plan, UpOptions, children_environment, make_plan, up, write_default_flags
 
 DELIVERY_DEADLINE_S = 10
 
@@ -225,6 +226,16 @@ def test_nothing_of_the_shell_leads_the_programs_to_a_real_account(plan: Plan) -
     assert environment["IOPS_AWS_ENDPOINT_URL"] == plan.internal_url("ministack")
     assert environment["PATH"] == "/bin"
     assert "IOPS_OUT" not in environment
+
+
+def test_the_flags_file_is_made_with_the_defaults_and_what_somebody_set_stays(plan: Plan) -> None:
+    write_default_flags(plan.flags_file)
+    assert parse_flags(plan.flags_file.read_bytes()) == Flags()
+    assert children_environment(plan, {"IOPS_FLAGS_FILE": "x"})["IOPS_FLAGS_FILE"] == str(plan.flags_file)
+
+    plan.flags_file.write_text('{"ai_enabled": tru')
+    write_default_flags(plan.flags_file)
+    assert plan.flags_file.read_text() == '{"ai_enabled": tru'
 
 
 def test_a_profile_of_the_shell_does_not_stop_the_resources(aws: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

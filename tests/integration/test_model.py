@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from iops.table import Table, open_table
 from iops.telemetry import Sample
 from services.insights.settings import MODEL_DIR
 from tests.integration.examples import a_sample
-from tests.integration.stand_ins import Cloud
+from tests.integration.stand_ins import Cloud, wait_until
 from tests.integration.test_insights import ask, insights_service, rows_of, store, wait_for_messages
 
 SICK = "web-1:sda"
@@ -115,10 +116,17 @@ async def test_without_a_model_the_rules_score_alone(cloud: Cloud, table: Table,
 
 
 async def test_an_endpoint_that_is_not_there_is_named_in_the_insight(
-    cloud: Cloud, table: Table, queue: ScoringQueue
+    cloud: Cloud, table: Table, queue: ScoringQueue, tmp_path: Path
 ) -> None:
     began_at = await store_a_host(table, slowdown=5.0)
-    async with insights_service(cloud.endpoint_url, sagemaker_percent=100) as client:
+    path = tmp_path / "flags.json"
+    path.write_text('{"sagemaker_percent": 100}')
+    async with insights_service(cloud.endpoint_url, flags_file=path, sagemaker_endpoint="risk") as client:
+
+        async def is_in_force() -> bool:
+            return 'iops_flag{flag="sagemaker_percent"} 100.0' in (await client.get("/internal/metrics")).text
+
+        await wait_until(is_in_force)
         await ask(queue, since=began_at)
         await wait_for_messages(client, 1)
         shown = (await client.get("/internal/metrics")).text

@@ -218,7 +218,9 @@ async def test_a_service_asks_the_endpoint(moto: str, cloud: Cloud, model_dir: P
     streams = [f"web-1:nvme{number}n1" for number in range(12)]
     metrics = Metrics()
     settings = ServiceSettings(aws_endpoint_url=moto)
-    async with open_sagemaker(settings, metrics, lambda: 0.0, version=model.card.version) as remote:
+    async with open_sagemaker(
+        settings, metrics, lambda: 0.0, endpoint=contract.RISK_ENDPOINT, version=model.card.version
+    ) as remote:
         scored = await Canary(LocalScorer(model), remote, lambda: 100, metrics).predict(streams, features)
         assert scored.scored_by == ("sagemaker",) * 12
         np.testing.assert_allclose(scored.raw.margin, model.predict(features).margin, rtol=0, atol=1e-6)

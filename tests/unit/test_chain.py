@@ -82,40 +82,51 @@ def test_a_model_of_something_else_is_refused(
         Model(a_copy(model_dir, tmp_path, **card))
 
 
-async def test_without_a_share_no_endpoint_is_opened(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_shadow", [False, True])
+async def test_without_the_setting_no_client_is_opened_whatever_the_flag_says(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch, *, is_shadow: bool
+) -> None:
     monkeypatch.setattr(chain_module, "open_sagemaker", None)
-    async with open_chain(InsightsSettings(), Model(model_dir), Metrics()) as chain:
+    settings = InsightsSettings(sagemaker_shadow=is_shadow)
+    async with open_chain(settings, Model(model_dir), Metrics(), percent=lambda: 100) as chain:
         scored = await chain.predict(STREAMS, np.abs(some_features(5)))
     assert isinstance(chain, Canary)
-    assert (set(scored.scored_by), set(scored.fell_back_from)) == ({"local"}, {None})
+    assert (set(scored.scored_by), set(scored.fell_back_from)) == ({"local"}, {"sagemaker: not_configured"})
     assert np.isfinite(scored.raw.margin).all()
 
 
 @pytest.mark.parametrize(("is_shadow", "kind"), [(False, Canary), (True, Shadow)])
-async def test_with_a_share_the_endpoint_is_asked_or_compared_with(
+async def test_the_endpoint_of_the_setting_is_asked_for_the_flags_share_or_compared_with(
     model_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
     is_shadow: bool,
     kind: type,
 ) -> None:
-    opened: list[str | None] = []
+    opened: list[tuple[str, str | None]] = []
 
-    def recording(settings: ServiceSettings, *others: Any, version: str | None) -> Any:
-        opened.append(version)
-        return sagemaker.open_sagemaker(settings, *others, version=version)
+    def recording(settings: ServiceSettings, *others: Any, endpoint: str, version: str | None) -> Any:
+        opened.append((endpoint, version))
+        return sagemaker.open_sagemaker(settings, *others, endpoint=endpoint, version=version)
 
     monkeypatch.setattr(chain_module, "open_sagemaker", recording)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     model = Model(model_dir)
     settings = InsightsSettings(
-        sagemaker_percent=100, sagemaker_shadow=is_shadow, aws_endpoint_url="http://127.0.0.1:9", aws_timeout_s=0.5
+        sagemaker_endpoint="risk",
+        sagemaker_shadow=is_shadow,
+        aws_endpoint_url="http://127.0.0.1:9",
+        aws_timeout_s=0.5,
     )
-    async with open_chain(settings, model, Metrics()) as chain:
+    percent = 0.0
+    async with open_chain(settings, model, Metrics(), percent=lambda: percent) as chain:
+        before = await chain.predict(STREAMS, np.abs(some_features(5)))
+        percent = 100
         scored = await chain.predict(STREAMS, np.abs(some_features(5)))
 
     assert isinstance(chain, kind)
-    assert opened == [None if is_shadow else model.card.version]
+    assert opened == [("risk", None if is_shadow else model.card.version)]
+    assert set(before.fell_back_from) == {None}
     assert set(scored.scored_by) == {"local"}
     assert set(scored.fell_back_from) == ({None} if is_shadow else {"sagemaker: unreachable"})

@@ -234,10 +234,21 @@ async def test_none_or_all_may_be_in_the_canary(percent: float, by: str) -> None
 
 
 @in_virtual_time
-async def test_without_an_endpoint_all_is_scored_here() -> None:
-    scored = await Canary(FakeLocal(), None, lambda: 100, Metrics()).predict(STREAMS, some_features(40))
+async def test_without_an_endpoint_all_is_scored_here_and_the_share_says_so() -> None:
+    metrics, chosen = Metrics(), in_share(STREAMS, 30).tolist()
+    scored = await Canary(FakeLocal(), None, lambda: 30, metrics).predict(STREAMS, some_features(40))
     assert set(scored.scored_by) == {"local"}
-    assert set(scored.fell_back_from) == {None}
+    assert [why == "sagemaker: not_configured" for why in scored.fell_back_from] == chosen
+    counted = metrics.registry.get_sample_value("iops_scorer_fallbacks_total", {"reason": "not_configured"})
+    assert counted == sum(chosen) > 0
+
+
+@in_virtual_time
+async def test_the_share_may_change_from_one_group_to_the_next() -> None:
+    shares = iter([0.0, 100.0, 0.0])
+    canary = Canary(FakeLocal(), a_scorer(FakeRuntime()), lambda: next(shares), Metrics())
+    answers = [await canary.predict(STREAMS, some_features(40)) for _ in range(3)]
+    assert [set(scored.scored_by) for scored in answers] == [{"local"}, {"sagemaker"}, {"local"}]
 
 
 @in_virtual_time
