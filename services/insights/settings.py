@@ -16,6 +16,9 @@ class InsightsSettings(ServiceSettings):
     scoring_workers: int = Field(default=4, ge=1, le=32, description="peer groups scored at once")
     windows_limit: int = Field(default=1_000, ge=1, description="streams whose window is kept in memory")
     model_dir: Path = Field(default=MODEL_DIR, description="the risk model's files; without them only rules score")
+    dismissal_quiet_s: float = Field(
+        default=86_400, ge=0, le=30 * 86_400, description="how long a dismissed kind of trouble of a stream is not told"
+    )
     sagemaker_percent: float = Field(default=0, ge=0, le=100, description="share of the streams the endpoint scores")
     sagemaker_shadow: bool = Field(
         default=False, description="ask the endpoint for that share, but serve the local score"
