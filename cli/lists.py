@@ -23,9 +23,9 @@ async def show_insights(url: str, *, limit: int, as_json: bool, transport: Trans
     """Insights, the newest first."""
     async with Server(url, transport=transport) as server:
         insights = await server.read_items("/insights/recent", limit=limit)
-    fields = ("risk_score", "prediction_type", "stream_id")
+    fields = ("risk_score", "prediction_type", "stream_id", "insight_id")
     rows = [[*(plain(i.get(f)) for f in fields), instant(i.get("created_at")), first_fact(i)] for i in insights]
-    return _show(insights, ("risk>", "finding", "stream", "found (UTC)", "evidence"), rows, as_json=as_json)
+    return _show(insights, ("risk>", "finding", "stream", "id", "found (UTC)", "evidence"), rows, as_json=as_json)
 
 
 async def show_alerts(
@@ -61,6 +61,8 @@ def _stream_cells(stream: Row) -> list[str]:
     finding = "warming up" if stream.get("warming_up") else ""
     if stream.get("prediction_type"):
         finding = f"{stream['prediction_type']} {f'({finding})' if finding else ''}"
+    if quiet := _quiet_types(stream):
+        finding = f"{finding} (quiet: {', '.join(quiet)})".strip()
     channels = ("read_iops", "write_iops", "read_await_ms", "write_await_ms", "queue_depth", "utilization_ratio")
     return [
         plain(stream.get("risk_score")),
@@ -69,6 +71,16 @@ def _stream_cells(stream: Row) -> list[str]:
         *(plain(sample.get(channel)) for channel in channels),
         instant(sample.get("at")),
     ]
+
+
+def _quiet_types(stream: Row) -> list[str]:
+    """What an operator dismissed and is not told of for now."""
+    quiet = stream.get("quiet")
+    return (
+        [str(each.get("prediction_type")) for each in quiet if isinstance(each, dict)]
+        if isinstance(quiet, list)
+        else []
+    )
 
 
 def _risk(stream: Row) -> float:

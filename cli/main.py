@@ -110,12 +110,42 @@ def streams(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 200, as_jso
     _ask(lambda: show_streams(url, limit=limit, as_json=as_json, transport=ctx.obj))
 
 
-@app.command()
+insights_app = typer.Typer(invoke_without_command=True)
+app.add_typer(insights_app, name="insights")
+
+
+@insights_app.callback()
 def insights(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 20, as_json: Json = False) -> None:
-    """The newest insights."""
+    """The newest insights; `iops insights feedback` says what you think of one."""
+    if ctx.invoked_subcommand is not None:
+        return
     from cli.lists import show_insights
 
     _ask(lambda: show_insights(url, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+@insights_app.command()
+def feedback(
+    ctx: typer.Context,
+    insight_id: Annotated[str, typer.Argument(metavar="ID", help="The insight's.")],
+    confirm: Annotated[bool, typer.Option("--confirm", help="It was right.")] = False,
+    dismiss: Annotated[
+        bool, typer.Option("--dismiss", help="Nothing was wrong: the same is quiet for a while.")
+    ] = False,
+    wrong_cause: Annotated[bool, typer.Option("--wrong-cause", help="Something else was wrong.")] = False,
+    text: Annotated[str | None, typer.Option(help="Why, in your own words; at most 1,000 characters.")] = None,
+    cause: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="What it was, with --wrong-cause: fail_slow, stall, ...")
+    ] = None,
+    url: Url = LOCAL_URL,
+    as_json: Json = False,
+) -> None:
+    """Say of an insight that it was right, was nothing, or named the wrong cause; training reads it."""
+    from cli.feedback import Word, give_feedback
+
+    chosen = {"confirm": confirm, "dismiss": dismiss, "wrong_cause": wrong_cause}
+    word = Word(insight_id, tuple(verdict for verdict, is_chosen in chosen.items() if is_chosen), text, cause)
+    _ask(lambda: give_feedback(url, word, as_json=as_json, transport=ctx.obj))
 
 
 @app.command()

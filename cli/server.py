@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -68,6 +69,11 @@ class Server:
                 break
             cursor = after
         return items[:limit]
+
+    async def post_json(self, path: str, body: Row) -> Row:
+        """What the server made of a body."""
+        content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+        return _row(await self._request("POST", path, content=content, headers=headers))
 
     async def post_gzip(self, path: str, body: bytes) -> None:
         """A packed body, sent again while the server is busy or away; a batch sent twice is stored once."""

@@ -93,6 +93,10 @@ class Feedback(BaseModel):
     insight_id: str
     verdict: Verdict
     created_at: AwareDatetime
+    text: str | None = None  # in the operator's own words
+    prediction_type: PredictionType | None = None  # what it was instead, where a wrong cause has a name
+    given_by: str = "unknown"  # the caller's address
+    quiet_until: AwareDatetime | None = None  # dismissed: the same trouble of the stream is not told again before
 
 
 class AlertState(StrEnum):

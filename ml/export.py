@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from iops import contract, items
 from iops.clock import to_epoch_ms
 from iops.errors import DamagedChunk
-from iops.insight import Feedback, Insight, Verdict
+from iops.insight import Feedback, Insight, PredictionType, Verdict
 from iops.items import Item
 from iops.minutes import MINUTE_MS, minutes_of
 from iops.risk import KINDS
@@ -145,22 +145,30 @@ async def _labels(reader: Reader, outcome: Outcome) -> list[Label]:
         if row is None:
             outcome.orphans += 1
         else:
-            labels.append(label_of(items.item_to_insight(row), feedback.verdict))
+            labels.append(label_of(items.item_to_insight(row), feedback))
     outcome.labels = len(labels)
     return labels
 
 
-def label_of(insight: Insight, verdict: Verdict) -> Label:
-    """What a verdict says of the minutes of an insight's window; of an incident only since it began."""
-    is_incident = verdict is not Verdict.DISMISS
+def label_of(insight: Insight, feedback: Feedback) -> Label:
+    """What a word says of the minutes of an insight's window; of an incident only since it began."""
+    is_incident = feedback.verdict is not Verdict.DISMISS
+    kind = _true_kind(insight, feedback)
     begin = max(insight.window_from, insight.began_at) if is_incident else insight.window_from
     return Label(
         stream_id=insight.stream_id,
         from_minute=to_epoch_ms(begin) // MINUTE_MS,
         to_minute=(to_epoch_ms(insight.window_to) - 1) // MINUTE_MS,
         incident=int(is_incident),
-        kind=KINDS.index(insight.prediction_type) if verdict is Verdict.CONFIRM else UNKNOWN,
+        kind=UNKNOWN if kind is None else KINDS.index(kind),
     )
+
+
+def _true_kind(insight: Insight, feedback: Feedback) -> PredictionType | None:
+    """What it was, as far as the operator said so; None where that is not known, or nothing was wrong."""
+    if feedback.verdict is Verdict.CONFIRM:
+        return insight.prediction_type
+    return feedback.prediction_type if feedback.verdict is Verdict.WRONG_CAUSE else None
 
 
 def _minutes(

@@ -12,6 +12,7 @@ from iops.items.chunks import (
     newest_chunk_query,
 )
 from iops.items.findings import (
+    Word,
     alert_put,
     alerts_of_stream_query,
     baseline_item,
@@ -23,7 +24,10 @@ from iops.items.findings import (
     item_to_feedback,
     item_to_insight,
     item_to_profile,
+    item_to_word,
     outbox_item,
+    word_put,
+    words_query,
 )
 from iops.items.rollups import (
     is_rollup,
@@ -45,6 +49,7 @@ from iops.items.streams import (
     member_item,
     members_query,
     stream_insight_update,
+    stream_quiet_update,
     stream_scored_update,
     stream_seen_update,
 )
@@ -54,6 +59,7 @@ __all__ = [
     "Item",
     "SeenStream",
     "Stream",
+    "Word",
     "alert_put",
     "alerts_of_stream_query",
     "baseline_item",
@@ -77,6 +83,7 @@ __all__ = [
     "item_to_rollup",
     "item_to_stream",
     "item_to_window",
+    "item_to_word",
     "key_of",
     "late_item",
     "late_query",
@@ -93,6 +100,9 @@ __all__ = [
     "rollups_query",
     "start_to_cursor",
     "stream_insight_update",
+    "stream_quiet_update",
     "stream_scored_update",
     "stream_seen_update",
+    "word_put",
+    "words_query",
 ]

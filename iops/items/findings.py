@@ -1,13 +1,16 @@
 """Rows of what was found out: baselines, insights, their outbox, feedback, alerts."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Final
 
 from iops import contract
 from iops.baseline import Baseline, Usual
 from iops.clock import to_epoch_ms
 from iops.insight import Alert, Feedback, Insight
 from iops.items.rows import Item, key_of, number
+
+WORD_PREFIX: Final = "word#"
 
 
 def baseline_item(stream_id: str, baseline: Baseline, profile: bytes | None = None) -> Item:
@@ -64,6 +67,40 @@ def feedback_item(feedback: Feedback) -> Item:
 def item_to_feedback(item: Item) -> Feedback:
     """A `feedback` row."""
     return Feedback.model_validate_json(item["doc"]["S"])
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A feedback as its insight lists it, and the key under which its sender would repeat it (None: it gave none)."""
+
+    feedback: Feedback
+    request_key: str | None
+
+
+def word_put(word: Word, place: int) -> Item:
+    """Lists a feedback beside its insight; holds only if nobody took that place, so of two at once one succeeds."""
+    feedback = word.feedback
+    item = key_of(f"insight#{feedback.insight_id}", f"{WORD_PREFIX}{place:04}") | {
+        contract.TTL_ATTRIBUTE: number(to_epoch_ms(feedback.created_at) // 1000 + contract.INSIGHT_TTL_S),
+        "doc": {"S": feedback.model_dump_json()},
+    }
+    if word.request_key is not None:
+        item["request_key"] = {"S": word.request_key}
+    return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
+
+
+def words_query(insight_id: str) -> Item:
+    """What was said of an insight, oldest first."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": f"insight#{insight_id}"}, ":prefix": {"S": WORD_PREFIX}},
+        "ConsistentRead": True,
+    }
+
+
+def item_to_word(item: Item) -> Word:
+    """A row that lists a feedback beside its insight."""
+    return Word(item_to_feedback(item), item.get("request_key", {}).get("S"))
 
 
 def claim_update(outbox_key: Item, *, owner: str, now_ms: int, lease_ms: int) -> Item:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -12,6 +12,7 @@ from iops.insight import Finding, Insight, PredictionType
 from iops.items.rows import Item, float_or_none, key_of, number
 
 MEMBER_PREFIX: Final = "member#"
+QUIET_PREFIX: Final = "quiet_"  # and a prediction type: at most 8 attributes, each until when
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,12 @@ class Stream:
     insight_risk_score: float | None = None
     insight_type: PredictionType | None = None
     insight_at: datetime | None = None
-    version: int = 0  # of what the scorer wrote; grows by one with each insight
+    version: int = 0  # grows by one with each insight and each quiet
+    quiet_until: Mapping[PredictionType, datetime] = field(default_factory=dict)  # by dismissed type; may be past
+
+    def is_quiet(self, kind: PredictionType | None, now: datetime) -> bool:
+        """An operator dismissed this kind of trouble a short time ago."""
+        return kind is not None and kind in self.quiet_until and now < self.quiet_until[kind]
 
 
 class SeenStream(Protocol):
@@ -93,11 +99,30 @@ def stream_insight_update(stream: Stream, finding: Finding, insight: Insight) ->
         ", version = :next"
     )
     values = request["ExpressionAttributeValues"]
-    values |= {
-        ":insight": {"S": insight.insight_id},
-        ":insight_type": {"S": insight.prediction_type},
-        ":next": number(stream.version + 1),
+    values |= {":insight": {"S": insight.insight_id}, ":insight_type": {"S": insight.prediction_type}}
+    return _if_unchanged(request, stream)
+
+
+def stream_quiet_update(stream: Stream, kind: PredictionType, until: datetime | None) -> Item:
+    """Quiets a kind of trouble until an instant; with None, ends that.
+
+    It takes the stream's version, so that a scorer that remembers the stream from before cannot write its insight.
+    """
+    name = QUIET_PREFIX + kind
+    change = f"SET version = :next REMOVE {name}" if until is None else f"SET version = :next, {name} = :until"
+    request = {
+        "Key": key_of(stream.stream_id, "stream"),
+        "UpdateExpression": change,
+        "ConditionExpression": "attribute_exists(peer_group)",
+        "ExpressionAttributeValues": {} if until is None else {":until": number(to_epoch_ms(until))},
     }
+    return _if_unchanged(request, stream)
+
+
+def _if_unchanged(request: Item, stream: Stream) -> Item:
+    """The same update, which holds only if the stream's version is still that of `stream`, and sets `:next`."""
+    values = request["ExpressionAttributeValues"]
+    values[":next"] = number(stream.version + 1)
     if stream.version == 0:
         request["ConditionExpression"] += " AND attribute_not_exists(version)"
     else:
@@ -132,6 +157,11 @@ def item_to_stream(item: Item) -> Stream:
         insight_type=_type_or_none(item.get("insight_type")),
         insight_at=_instant_or_none(item.get("insight_at")),
         version=int(item.get("version", {}).get("N", "0")),
+        quiet_until={
+            kind: from_epoch_ms(float(item[QUIET_PREFIX + kind]["N"]))
+            for kind in PredictionType
+            if QUIET_PREFIX + kind in item
+        },
     )
 
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -13,7 +14,7 @@ from iops.flags import open_flags
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.insights import routes
+from services.insights import feedback, routes
 from services.insights.chain import load_model, open_chain
 from services.insights.judge import ModelJudge
 from services.insights.rollup import Rollups
@@ -49,10 +50,12 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 judge = ModelJudge(await clients.enter_async_context(chain), model.card, metrics)
             scorer = Scorer(table, windows, now, metrics, judge)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
-            app.state.insights = routes.Insights(table=table, clock=now)
+            quiet = timedelta(seconds=configured.dismissal_quiet_s)
+            app.state.insights = routes.Insights(table=table, clock=now, dismissal_quiet=quiet)
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
             async with running(health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run()):
                 yield
 
-    return create_service("insights", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    routers = [routes.router, feedback.router]
+    return create_service("insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health)

@@ -1,6 +1,6 @@
 """What a finding is worth: an insight, a new risk in the stream's row, or nothing."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -17,6 +17,7 @@ from services.insights.explain import explain, explain_recovery
 
 JUMP: Final = 10.0  # points of risk that are news
 MOVE: Final = 5.0  # points of risk that are worth the three writes of an index row
+LOUD_RISK: Final = 95.0  # from here on nothing is quieted, nor is a hard rule
 REFRESH: Final = timedelta(hours=1)
 RECOVERY_MIN_AGE: Final = timedelta(seconds=60)  # an insight is not taken back within the minute it was written
 # Requests take too long: a disk drifts between these as its peers and its demand do. It stays one episode, under the
@@ -35,6 +36,7 @@ class Worth(StrEnum):
 
     INSIGHT = "insight"
     RECOVERY = "recovery"
+    QUIETED = "quieted"  # would be an insight, had not an operator dismissed the like
     SCORE = "score"
     NOTHING = "nothing"
 
@@ -43,15 +45,20 @@ def weigh(stream: Stream, finding: Finding, *, now_ms: int) -> Worth:
     """Decides by what the table already says of the stream."""
     was_ill = (stream.insight_risk_score or 0) >= INSIGHT_RISK_SCORE
     is_ill = finding.risk_score >= INSIGHT_RISK_SCORE
-    if is_ill and (not was_ill or _is_news(stream, finding)):
-        return Worth.INSIGHT
     now = from_epoch_ms(now_ms)
+    if is_ill and (not was_ill or _is_news(stream, finding)):
+        return Worth.QUIETED if _is_quieted(stream, finding, now) else Worth.INSIGHT
     if was_ill and not is_ill and (stream.insight_at is None or now - stream.insight_at >= RECOVERY_MIN_AGE):
         return Worth.RECOVERY
+    return Worth.SCORE if is_worth_a_row(stream, finding, now_ms=now_ms) else Worth.NOTHING
+
+
+def is_worth_a_row(stream: Stream, finding: Finding, *, now_ms: int) -> bool:
+    """The stream's row should say the new risk."""
     has_moved = stream.risk_score is None or abs(finding.risk_score - stream.risk_score) >= MOVE
     has_warmed_up = stream.is_warming_up != finding.warming_up
-    is_old = stream.scored_at is None or now - stream.scored_at >= REFRESH
-    return Worth.SCORE if has_moved or has_warmed_up or is_old else Worth.NOTHING
+    is_old = stream.scored_at is None or from_epoch_ms(now_ms) - stream.scored_at >= REFRESH
+    return has_moved or has_warmed_up or is_old
 
 
 def lasting_type(stream: Stream, finding: Finding) -> PredictionType | None:
@@ -111,6 +118,11 @@ async def write_insight(table: Table, stream: Stream, finding: Finding, insight:
 async def write_score(table: Table, stream: Stream, finding: Finding, *, now_ms: int) -> None:
     """The stream's new risk."""
     await table.update(items.stream_scored_update(stream, finding, now_ms=now_ms))
+
+
+def _is_quieted(stream: Stream, finding: Finding, now: datetime) -> bool:
+    is_loud = finding.is_hard_rule or finding.risk_score >= LOUD_RISK
+    return not is_loud and stream.is_quiet(lasting_type(stream, finding), now)
 
 
 def _is_news(stream: Stream, finding: Finding) -> bool:

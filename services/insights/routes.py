@@ -15,12 +15,13 @@ from iops import contract, items
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
-from iops.insight import Insight, PredictionType
+from iops.insight import Feedback, Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
 from iops.rollup import Rollup
 from iops.table import Table
 from iops.telemetry import Sample, Window, row_to_dict
+from services.insights.hear import read_insight, read_words
 from services.insights.history import Span, read_minutes, read_samples
 
 router = APIRouter(tags=["insights"])
@@ -38,6 +39,7 @@ class Insights:
 
     table: Table
     clock: Clock
+    dismissal_quiet: timedelta = timedelta(hours=24)
 
 
 async def _insights(request: Request) -> Insights:
@@ -49,6 +51,13 @@ Service = Annotated[Insights, Depends(_insights)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Cursor = Annotated[str | None, Query(max_length=2_000, description="the `cursor` of the page before")]
 StreamPath = Annotated[str, Path(max_length=200)]
+
+
+class Quiet(BaseModel):
+    """A kind of trouble that an operator dismissed: no new insight of it before, unless its risk is 95 or more."""
+
+    prediction_type: PredictionType
+    until: datetime
 
 
 class StreamView(BaseModel):
@@ -64,6 +73,7 @@ class StreamView(BaseModel):
     prediction_type: PredictionType | None
     scored_at: datetime | None
     insight_id: str | None
+    quiet: list[Quiet]
     latest: Sample | None
 
 
@@ -72,6 +82,12 @@ class StreamPage(BaseModel):
 
     items: list[StreamView]
     cursor: str | None
+
+
+class InsightView(Insight):
+    """An insight, and what operators said of it."""
+
+    feedback: tuple[Feedback, ...] = Field(description="oldest first; the last one holds")
 
 
 class InsightPage(BaseModel):
@@ -121,7 +137,7 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
 
     async def view(row: Item) -> StreamView:
         async with slots:
-            return await _view(service.table, items.item_to_stream(row))
+            return await _view(service, items.item_to_stream(row))
 
     return StreamPage(items=list(await asyncio.gather(*map(view, rows))), cursor=next_cursor)
 
@@ -129,7 +145,7 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
 @router.get("/streams/{stream_id}", responses=error_responses(NotFound))
 async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
-    return await _view(service.table, await _stream(service.table, stream_id))
+    return await _view(service, await _stream(service.table, stream_id))
 
 
 @router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
@@ -177,12 +193,11 @@ async def list_insights(
 
 
 @router.get("/insights/{insight_id}", responses=error_responses(NotFound))
-async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> Insight:
-    """One insight."""
-    row = await service.table.get(items.key_of(f"insight#{insight_id}", "insight"))
-    if row is None:
-        raise NotFound(f"there is no insight {insight_id!r}, or it is older than 90 days")
-    return items.item_to_insight(row)
+async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> InsightView:
+    """One insight with what was said of it."""
+    insight = await read_insight(service.table, insight_id)
+    words = await read_words(service.table, insight_id)
+    return InsightView(**dict(insight), feedback=tuple(word.feedback for word in words))
 
 
 @router.get("/", include_in_schema=False)
@@ -198,8 +213,10 @@ async def _stream(table: Table, stream_id: str) -> Stream:
     return items.item_to_stream(row)
 
 
-async def _view(table: Table, stream: Stream) -> StreamView:
-    rows = await table.query_page(items.newest_chunk_query(stream.stream_id))
+async def _view(service: Insights, stream: Stream) -> StreamView:
+    now = service.clock()
+    quiet = [Quiet(prediction_type=kind, until=at) for kind, at in stream.quiet_until.items() if now < at]
+    rows = await service.table.query_page(items.newest_chunk_query(stream.stream_id))
     return StreamView(
         stream_id=stream.stream_id,
         peer_group=stream.peer_group,
@@ -211,6 +228,7 @@ async def _view(table: Table, stream: Stream) -> StreamView:
         prediction_type=stream.prediction_type,
         scored_at=stream.scored_at,
         insight_id=stream.insight_id,
+        quiet=quiet,
         latest=_latest(rows[0]),
     )
 

@@ -24,7 +24,7 @@ from iops.table import Table
 from iops.telemetry import Window
 from services.insights.combine import combine
 from services.insights.judge import Candidate, ModelJudge
-from services.insights.record import Worth, make_insight, weigh, write_insight, write_score
+from services.insights.record import Worth, is_worth_a_row, make_insight, weigh, write_insight, write_score
 from services.insights.windows import Past, Windows
 
 log = structlog.get_logger()
@@ -155,10 +155,11 @@ class Scorer:
     async def _write(self, stream: Stream, finding: Finding, window: Window) -> Worth:
         now_ms = to_epoch_ms(self._clock())
         worth = weigh(stream, finding, now_ms=now_ms)
-        if worth is Worth.NOTHING:
+        moves_row = worth is not Worth.QUIETED or is_worth_a_row(stream, finding, now_ms=now_ms)
+        if worth is Worth.NOTHING or not moves_row:
             return worth
         self._streams.pop(stream.stream_id, None)  # whatever comes of it, the row is not what we remember
-        if worth is Worth.SCORE:
+        if worth in (Worth.SCORE, Worth.QUIETED):
             await write_score(self._table, stream, finding, now_ms=now_ms)
             return worth
         insight = make_insight(stream, finding, window, worth=worth, now_ms=now_ms)

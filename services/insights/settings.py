@@ -20,6 +20,9 @@ class InsightsSettings(ServiceSettings):
     sagemaker_endpoint: str | None = Field(
         default=None, min_length=1, description=f"`ml deploy` makes {RISK_ENDPOINT}; unset, none is ever asked"
     )
+    dismissal_quiet_s: float = Field(
+        default=86_400, ge=0, le=30 * 86_400, description="how long a dismissed kind of trouble of a stream is not told"
+    )
     sagemaker_shadow: bool = Field(
         default=False,
         description="ask the endpoint for the flag's share, but serve the local score; ten times the work of scoring",

@@ -222,3 +222,46 @@ async def test_a_server_that_stays_away_is_given_up() -> None:
             await server.post_gzip("/metrics", b"")
 
     assert sum(waited_s) == 60.0
+
+
+def give(*options: str) -> tuple[Result, list[httpx.Request]]:
+    """`iops insights feedback` with a server that stores whatever comes."""
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        until = "2026-11-24T02:39:00Z"
+        return httpx.Response(201, json={"insight_id": "01", **json.loads(request.content), "quiet_until": until})
+
+    return iops("insights", "feedback", *options, handler=handler), asked
+
+
+def test_a_dismissal_is_sent_and_answered_with_its_quiet() -> None:
+    result, (request,) = give("01/..", "--dismiss", "--text", "a backup")
+
+    assert (request.method, request.url.raw_path) == ("POST", b"/insights/01%2F../feedback")
+    assert json.loads(request.content) == {"verdict": "dismiss", "text": "a backup"}
+    assert "quiet until 2026-11-24 02:39:00 UTC" in result.stdout
+
+
+def test_a_wrong_cause_may_name_the_right_one() -> None:
+    _, (request,) = give("01", "--wrong-cause", "--cause", "stall")
+
+    assert json.loads(request.content) == {"verdict": "wrong_cause", "prediction_type": "stall"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--confirm", "--dismiss"), ("--confirm", "--cause", "stall"), ("--wrong-cause", "--cause", "gremlins")],
+    ids=str,
+)
+def test_a_word_that_makes_no_sense_is_wrong_usage_and_not_sent(options: tuple[str, ...]) -> None:
+    result, asked = give("01", *options)
+
+    assert (result.exit_code, asked) == (2, [])
+
+
+def test_what_is_quiet_is_listed_with_its_stream() -> None:
+    quiet = [{"prediction_type": "stall", "until": "2026-11-24T02:39:00Z"}]
+
+    assert "(quiet: stall)" in iops("streams", handler=answer([STREAMS[1] | {"quiet": quiet}])).stdout

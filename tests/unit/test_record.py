@@ -163,3 +163,31 @@ def test_an_episode_keeps_its_name_and_its_words_follow_what_is_known_now() -> N
 
     assert insight.prediction_type is FAIL_SLOW
     assert "throttled at its provisioned limit" in insight.title
+
+
+def quiet(kind: PredictionType, *, hours: float = 1) -> dict[str, Any]:
+    """An operator dismissed it, so many hours before it may be told again."""
+    return {"quiet_until": {kind: AT + timedelta(hours=hours)}}
+
+
+def test_what_was_dismissed_is_not_told_again_while_it_is_quiet() -> None:
+    assert worth(a_stream(**quiet(FAIL_SLOW)), a_finding(94.9, FAIL_SLOW)) is Worth.QUIETED
+    assert worth(a_stream(**quiet(FAIL_SLOW, hours=0)), a_finding(94.9, FAIL_SLOW)) is Worth.INSIGHT
+    assert worth(a_stream(**quiet(FAIL_SLOW)), a_finding(94.9, SPIKE)) is Worth.INSIGHT
+
+
+def test_a_risk_of_95_and_a_hard_rule_are_told_whatever_was_dismissed() -> None:
+    hard = a_finding(90, STALL).model_copy(update={"is_hard_rule": True})
+
+    assert worth(a_stream(**quiet(FAIL_SLOW)), a_finding(95, FAIL_SLOW)) is Worth.INSIGHT
+    assert worth(a_stream(**quiet(STALL)), hard) is Worth.INSIGHT
+
+
+def test_another_name_of_the_dismissed_slowness_is_quiet_while_the_episode_runs() -> None:
+    stream = an_ill_stream(62, FAIL_SLOW, **quiet(FAIL_SLOW))
+
+    assert worth(stream, a_finding(80, DEGRADED)) is Worth.QUIETED
+
+
+def test_a_dismissed_trouble_may_still_recover() -> None:
+    assert worth(an_ill_stream(90, FAIL_SLOW, **quiet(FAIL_SLOW)), nothing_wrong()) is Worth.RECOVERY

@@ -1,6 +1,7 @@
 """Scoring a peer group: who is judged beside whom, and what of it is written."""
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,10 +12,11 @@ from iops import items
 from iops.bus import ScoringRequest
 from iops.clock import to_epoch_ms
 from iops.errors import TableUnavailable
-from iops.insight import Insight, PredictionType
+from iops.insight import Insight, PredictionType, Verdict
 from iops.items import Item, Stream
 from iops.observability import Metrics
 from iops.telemetry import Window
+from services.insights.hear import Said, hear
 from services.insights.score import Scorer, device_kind
 from services.insights.windows import Windows
 from tests.unit.builders import AT, AT_MS, a_batch, a_window
@@ -229,3 +231,39 @@ def test_devices_of_one_driver_are_alike(stream_id: str, volume_type: str | None
 @pytest.mark.parametrize(("one", "other"), [("vda", "vdb"), ("xvda", "xvdf"), ("hda", "hdb"), ("mmcblk0", "mmcblk1")])
 def test_two_disks_of_one_driver_are_peers_whatever_the_driver(one: str, other: str) -> None:
     assert device_kind(f"web-1:{one}", None) == device_kind(f"web-1:{other}", None)
+
+
+async def dismiss(scene: Scene, insight: Insight) -> None:
+    said = Said(Verdict.DISMISS, None, None, given_by="10.0.0.1", request_key=None)
+    await hear(scene.fake.table(), insight.insight_id, said, clock=scene.clock, quiet=timedelta(hours=24))
+
+
+async def test_a_dismissed_trouble_is_scored_and_not_told() -> None:
+    scene = await a_host(read_await_ms=8.0)
+    await scene.score()
+    (insight,) = scene.insights()
+    await dismiss(scene, insight)
+    row = await scene.stream("web-1:sda")
+    scene.fake.rows["web-1:sda", "stream"]["insight_risk_score"] = {"N": "0"}  # it had recovered in between
+    scene.fake.rows["web-1:sda", "stream"]["risk_score"] = {"N": "0"}
+
+    await scene.score(by=scene.another_scorer())
+
+    assert row.is_quiet(insight.prediction_type, AT)
+    assert scene.insights() == [insight]
+    assert (await scene.stream("web-1:sda")).risk_score == 90
+
+
+async def test_a_scorer_that_remembers_the_stream_from_before_the_dismissal_does_not_tell_it() -> None:
+    scene = await a_host(read_await_ms=8.0)
+    other = scene.another_scorer()
+    await scene.score(by=other)
+    (insight,) = scene.insights()
+    remembering = scene.another_scorer()
+    stream = dataclasses.replace(await scene.stream("web-1:sda"), insight_risk_score=0.0)
+    remembering._streams["web-1:sda"] = (stream, AT_MS)
+    await dismiss(scene, insight)
+
+    await scene.score(by=remembering)
+
+    assert scene.insights() == [insight]
