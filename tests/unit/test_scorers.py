@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,17 +11,14 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from iops.features import FEATURE_SET_ID, NAMES
-from iops.model import Model
 from iops.observability import Metrics
-from iops.risk import KINDS, Raw, highest_risks
+from iops.risk import KINDS, Raw
 from services.insights import sagemaker
 from services.insights import shadow as shadow_module
 from services.insights.sagemaker import SageMakerScorer
-from services.insights.scorers import Canary, Features, LocalScorer, ScorerUnavailable, in_share
+from services.insights.scorers import Canary, Features, ScorerUnavailable, in_share
 from services.insights.shadow import Shadow
 from tests.unit.fakes import aws_error
-from tests.unit.tiny_model import some_features as random_features
-from tests.unit.tiny_model import write_model
 from tests.unit.virtual_time import in_virtual_time
 
 STREAMS = tuple(f"web-{number}:sda" for number in range(40))
@@ -309,25 +305,3 @@ async def test_comparisons_end_with_the_shadow() -> None:
         await shadow.predict(STREAMS, some_features(40))
         await asyncio.sleep(0.5)
     assert len(asyncio.all_tasks()) == 1
-
-
-async def test_disks_that_cannot_be_conspicuous_get_their_margin_only(tmp_path: Path) -> None:
-    model = Model(write_model(tmp_path / "model"))
-    scales = model.card.scales.model_copy(
-        update={
-            part: getattr(model.card.scales, part).model_copy(update={"knots": ((-3.0, 0.0), (3.0, 100.0))})
-            for part in ("alone", "beside_peers")
-        }
-    )
-    model.card = model.card.model_copy(update={"scales": scales})
-    features = np.abs(random_features(60))
-
-    whole = await LocalScorer(model).predict(features)
-    thrifty = await LocalScorer(model, least_risk=90).predict(features)
-
-    told = highest_risks(whole.margin, features, scales) >= 90
-    assert 0 < np.count_nonzero(told) < 60
-    assert thrifty.margin == pytest.approx(whole.margin, abs=1e-5)
-    assert np.array_equal(thrifty.kinds[told], whole.kinds[told])
-    assert np.allclose(thrifty.contributions[told], whole.contributions[told], atol=1e-6)
-    assert not thrifty.kinds[~told].any()
