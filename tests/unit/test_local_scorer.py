@@ -1,4 +1,4 @@
-"""The trees in the service's own process: margins of all, the rest of those that matter."""
+"""Which streams are scored where, and the trees in the service's own process: margins of all, the rest of some."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 from iops.model import Model
 from iops.risk import highest_risks
-from services.insights.scorers import LocalScorer
+from services.insights.scorers import LocalScorer, in_share
 from tests.unit.tiny_model import some_features as random_features
 from tests.unit.tiny_model import write_model
 
@@ -32,3 +32,10 @@ async def test_disks_that_cannot_be_conspicuous_get_their_margin_only(tmp_path: 
     assert np.array_equal(thrifty.kinds[told], whole.kinds[told])
     assert np.allclose(thrifty.contributions[told], whole.contributions[told], atol=1e-6)
     assert not thrifty.kinds[~told].any()
+
+
+def test_a_share_keeps_its_streams_as_it_grows() -> None:
+    streams = [f"host-{number}:nvme0n1" for number in range(4_000)]
+    shares = [in_share(streams, percent) for percent in (0, 5, 50, 100)]
+    assert [int(share.sum()) for share in shares] == [0, 201, 1_962, 4_000]
+    assert not (shares[1] & ~shares[2]).any()

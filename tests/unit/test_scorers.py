@@ -197,13 +197,6 @@ async def test_an_endpoint_that_failed_3_times_rests_for_30_s() -> None:
     assert await reason_of(scorer) == "throttled"  # it counts from 0 again
 
 
-def test_a_share_keeps_its_streams_as_it_grows() -> None:
-    streams = [f"host-{number}:nvme0n1" for number in range(4_000)]
-    shares = [in_share(streams, percent) for percent in (0, 5, 50, 100)]
-    assert [int(share.sum()) for share in shares] == [0, 201, 1_962, 4_000]
-    assert not (shares[1] & ~shares[2]).any()
-
-
 @in_virtual_time
 async def test_half_of_a_group_is_scored_by_the_canary() -> None:
     local, runtime = FakeLocal(), FakeRuntime()
