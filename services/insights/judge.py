@@ -141,7 +141,7 @@ def _finding(turn: _Turn, place: int, *, scored: Scored, judgement: Judgement, k
     return Finding(
         risk_score=round(risk, 1),
         prediction_type=KINDS[kind],
-        facts=(*facts, *slower, *latency_facts(view, peers_await_ms(peers)), *load_facts(view)),
+        facts=(*latency_facts(view, peers_await_ms(peers)), *facts, *slower, *load_facts(view)),
         confidence=round(float(judgement.p_incident[place]), 3),
         began_at=start_of(view.slow_run()),
         scored_by=scored_by,
