@@ -37,7 +37,7 @@ format: setup ## format the code
 test: setup ## run every test this machine can run; skipped ones say why
 	$(BIN)/pytest
 
-test-unit: setup ## run the unit layer: under 10 s, no network
+test-unit: setup ## run the unit layer: no network, 20 s on two cores
 	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services ml bench --doctest-modules
 
 bench: setup ## measure: from POST to mail, what ingest takes, beside Prometheus, and scoring (5 minutes)
