@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from iops.bus import ScoringQueue, open_scoring_queue
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from local import resources
@@ -91,3 +92,9 @@ async def dynamodb(plain_client: Any) -> Any:
 @pytest.fixture
 def table(opened_table: Table, dynamodb: Any) -> Table:
     return opened_table
+
+
+@pytest.fixture
+async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
+    async with open_scoring_queue(settings) as opened:
+        yield opened

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from iops.bus import ScoringQueue, open_scoring_queue
+from iops.bus import ScoringQueue
 from iops.contract import FLAGS_PARAMETER
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
@@ -24,12 +24,6 @@ SHORT_S = 0.02  # between two reads
 @pytest.fixture
 async def table(settings: ServiceSettings) -> AsyncIterator[Table]:
     async with open_table(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
-    async with open_scoring_queue(settings) as opened:
         yield opened
 
 

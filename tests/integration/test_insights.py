@@ -10,7 +10,7 @@ import pytest
 from asgi_lifespan import LifespanManager
 
 from iops import contract, items
-from iops.bus import ScoringQueue, ScoringRequest, open_scoring_queue
+from iops.bus import ScoringQueue, ScoringRequest
 from iops.clock import now, to_epoch_ms
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
@@ -30,12 +30,6 @@ STALLED: dict[str, Any] = {
 @pytest.fixture
 async def table(settings: ServiceSettings) -> AsyncIterator[Table]:
     async with open_table(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
-    async with open_scoring_queue(settings) as opened:
         yield opened
 
 

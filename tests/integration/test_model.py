@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from iops import items, profile
-from iops.bus import ScoringQueue, open_scoring_queue
+from iops.bus import ScoringQueue
 from iops.clock import now
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
@@ -27,12 +27,6 @@ SICK_MINUTES = 30
 @pytest.fixture
 async def table(settings: ServiceSettings) -> AsyncIterator[Table]:
     async with open_table(settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
-    async with open_scoring_queue(settings) as opened:
         yield opened
 
 

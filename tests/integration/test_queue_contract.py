@@ -1,7 +1,5 @@
 """The scoring queue as ministack understands SQS: nothing is lost, and what cannot succeed ends in the dead letters."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from iops import contract
@@ -9,12 +7,6 @@ from iops.bus import ReceivedMessage, ScoringQueue, ScoringRequest, open_scoring
 from iops.errors import BusUnavailable, MalformedBody
 from iops.settings import ServiceSettings
 from tests.integration.stand_ins import Cloud, wire_to
-
-
-@pytest.fixture
-async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
-    async with open_scoring_queue(settings) as opened:
-        yield opened
 
 
 async def send(queue: ScoringQueue, *groups: str) -> None:
