@@ -1,5 +1,6 @@
 """What was found out about a stream: scores, the facts that prove them, and insights."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -50,38 +51,99 @@ class Finding(BaseModel):
     asked_before: tuple[str, ...] = ()  # who did not answer, and why: "sagemaker: timed_out"
 
 
-class Insight(BaseModel):
-    """A scored, explained finding; immutable once written."""
-
-    model_config = ConfigDict(frozen=True)
-
-    insight_id: str  # ULID
-    stream_id: str
-    peer_group: str
-    created_at: AwareDatetime
-    prediction_type: PredictionType
-    risk_score: RiskScore
-    title: str  # one line, for a person
-    explanation: str
-    recommendations: tuple[str, ...]
-    confidence: float
-    facts: tuple[Fact, ...]
-    window_from: AwareDatetime
-    window_to: AwareDatetime
-    began_at: AwareDatetime
-    is_hard_rule: bool
-    warming_up: bool
-    scored_by: str
-    asked_before: tuple[str, ...] = ()  # scorers that did not answer, and why
-    explained_by: str
-
-
 class Verdict(StrEnum):
     """What an operator says of an insight."""
 
     CONFIRM = "confirm"
     DISMISS = "dismiss"
     WRONG_CAUSE = "wrong_cause"  # something was wrong, and it was something else
+
+
+class Neighbour(BaseModel):
+    """Another stream of the peer group that is ill at the same time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stream_id: str
+    risk_score: RiskScore
+    prediction_type: PredictionType
+
+
+class Earlier(BaseModel):
+    """The last insight of the same stream and type, and the last word of an operator on it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    insight_id: str
+    created_at: AwareDatetime
+    risk_score: RiskScore
+    verdict: Verdict | None = None  # None: nobody said anything
+    prediction_type: PredictionType | None = None  # what it was instead, where a wrong cause has a name
+    text: str | None = None
+
+
+class Evidence(BaseModel):
+    """What is known of one stream's state: the record that the template, a prompt, the dashboard and a mail render."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stream_id: str
+    peer_group: str
+    labels: Mapping[str, str] = {}
+    provisioned_iops: float | None = None
+    prediction_type: PredictionType | None  # None where nothing is wrong, which only a person's question is told
+    risk_score: RiskScore
+    confidence: float
+    facts: tuple[Fact, ...]  # the strongest first
+    window_from: AwareDatetime
+    window_to: AwareDatetime
+    began_at: AwareDatetime
+    is_hard_rule: bool
+    warming_up: bool
+    peers: int | None = None  # other streams of the group that were judged; None: written before they were counted
+    neighbours: tuple[Neighbour, ...] = ()  # of those, the ill ones, the worst first; at most 5
+    earlier: Earlier | None = None
+
+
+class ModelCall(BaseModel):
+    """What asking a language model took; all calls for one insight together."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model_id: str
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float
+    latency_ms: float
+    is_cached: bool = False  # an answer to the same evidence was at hand, and this one cost nothing
+
+
+class Opinion(BaseModel):
+    """What a language model would have said in the scorer's place."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prediction_type: PredictionType
+    risk_score: RiskScore
+    confidence: Annotated[float, Field(ge=0, le=1)]
+
+
+class Insight(Evidence):
+    """A scored, explained finding. Only its words change, once: where a model answers after the template did."""
+
+    insight_id: str  # ULID
+    created_at: AwareDatetime
+    title: str  # one line, for a person
+    explanation: str
+    recommendations: tuple[str, ...]
+    is_asked_for: bool = False  # by a person; nobody is alerted of it
+    scored_by: str
+    asked_before: tuple[str, ...] = ()  # scorers that did not answer, and why
+    explained_by: str  # "template", or the provider of a language model: "bedrock", "openai"
+    explainers_asked: tuple[str, ...] = ()  # those that did not answer, and why: "bedrock: throttled"
+    call: ModelCall | None = None
+    opinion: Opinion | None = None
+    is_disputed: bool = False  # the opinion's risk is more than 25 away from ours
 
 
 class Feedback(BaseModel):

@@ -16,7 +16,7 @@ class Decision:
     is_published: bool
 
 
-def alert_id_of(stream_id: str, prediction_type: PredictionType) -> str:
+def alert_id_of(stream_id: str, prediction_type: PredictionType | None) -> str:
     """The fingerprint of an episode: 16 hex digits, the same for the same stream and type."""
     return hashlib.blake2b(f"{stream_id}\0{prediction_type}".encode(), digest_size=8).hexdigest()
 

@@ -70,7 +70,7 @@ async def hear(table: Table, insight_id: str, said: Said, *, clock: Clock, quiet
 
 
 def _check(insight: Insight, said: Said) -> None:
-    if insight.risk_score < INSIGHT_RISK_SCORE:
+    if insight.risk_score < INSIGHT_RISK_SCORE and not insight.is_asked_for:
         raise _refusal("insight_id", "this insight says that nothing is wrong any more; answer the one it ended")
     if said.prediction_type is insight.prediction_type:
         raise _refusal("prediction_type", "is the cause that the insight gives; confirm it, or name another")
@@ -104,7 +104,8 @@ async def _store(
     stream = items.item_to_stream(row) if row else None
     # The last word holds, and lists are by time: it must not seem older than the one before, whoever's clock is off.
     created_at = max(now, words[-1].feedback.created_at + A_MOMENT) if words else now
-    is_quieting = said.verdict is Verdict.DISMISS and stream is not None and quiet > timedelta(0)
+    is_trouble = stream is not None and insight.prediction_type is not None
+    is_quieting = said.verdict is Verdict.DISMISS and is_trouble and quiet > timedelta(0)
     feedback = Feedback(
         feedback_id=str(ULID.from_datetime(created_at)),
         insight_id=insight.insight_id,
@@ -121,9 +122,9 @@ async def _store(
     return feedback
 
 
-def _quiet_writes(stream: Stream | None, kind: PredictionType, feedback: Feedback) -> list[Item]:
+def _quiet_writes(stream: Stream | None, kind: PredictionType | None, feedback: Feedback) -> list[Item]:
     """A dismissal quiets; any other word says that something was wrong after all, and ends a quiet."""
-    if stream is None:
+    if stream is None or kind is None:
         return []
     if feedback.quiet_until is not None:
         return [{"Update": items.stream_quiet_update(stream, kind, feedback.quiet_until)}]

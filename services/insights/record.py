@@ -13,7 +13,7 @@ from iops.insight import Finding, Insight, PredictionType
 from iops.items import Stream
 from iops.table import Table
 from iops.telemetry import Window
-from services.insights.explain import explain, explain_recovery
+from services.insights.template import explain, explain_recovery
 
 JUMP: Final = 10.0  # points of risk that are news
 MOVE: Final = 5.0  # points of risk that are worth the three writes of an index row
