@@ -35,20 +35,27 @@ PASSING_CODES: Final = frozenset(
 )
 
 
-def open_client(service: str, settings: ServiceSettings) -> Any:
+def open_client(
+    service: str,
+    settings: ServiceSettings,
+    *,
+    endpoint_url: str | None = None,
+    read_timeout_s: float | None = None,
+) -> Any:
     """An async context manager that yields the client; open it once, in the lifespan.
 
+    `endpoint_url` and `read_timeout_s` are for a service that has its own; None, those of the settings hold.
     Our own models validate what we send, so the SDK's parameter validation (a fifth of a call's CPU) is off.
     """
     config = AioConfig(
         connect_timeout=settings.aws_timeout_s,
-        read_timeout=settings.aws_timeout_s,
+        read_timeout=read_timeout_s or settings.aws_timeout_s,
         max_pool_connections=CONNECTIONS,
         parameter_validation=False,
         retries={"total_max_attempts": 1},
     )
     session = aioboto3.Session(region_name=settings.aws_region)
-    return session.client(service, endpoint_url=settings.aws_endpoint_url, config=config)
+    return session.client(service, endpoint_url=endpoint_url or settings.aws_endpoint_url, config=config)
 
 
 @contextmanager

@@ -129,15 +129,22 @@ def refusal(call: Call) -> Reply | None:
 async def running_bedrock(scenario: Scenario | None = None) -> AsyncIterator[Bedrock]:
     """The double in a uvicorn of its own, on a free port of this machine."""
     bedrock = Bedrock(scenario)
+    async with serving(bedrock):
+        yield bedrock
+
+
+@asynccontextmanager
+async def serving(double: Bedrock) -> AsyncIterator[None]:
+    """A double, or one made of it, while it can be reached at its `url`."""
     config = uvicorn.Config(
-        bedrock, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+        double, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
     )
     server = uvicorn.Server(config)
     with socket.create_server((HOST, 0)) as listener:  # it listens from here on, so nobody has to wait for uvicorn
-        bedrock.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        double.url = f"http://{HOST}:{listener.getsockname()[1]}"
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield bedrock
+            yield
         finally:
             server.should_exit = True
             await serving
