@@ -19,6 +19,7 @@ from iops.items.findings import (
     claim_update,
     feedback_item,
     insight_item,
+    insights_of_stream_query,
     item_to_alert,
     item_to_baseline,
     item_to_feedback,
@@ -28,6 +29,7 @@ from iops.items.findings import (
     outbox_item,
     word_put,
     words_query,
+    words_update,
 )
 from iops.items.rollups import (
     is_rollup,
@@ -71,6 +73,7 @@ __all__ = [
     "cursor_to_start",
     "feedback_item",
     "insight_item",
+    "insights_of_stream_query",
     "is_rollup",
     "item_to_alert",
     "item_to_baseline",
@@ -105,4 +108,5 @@ __all__ = [
     "stream_seen_update",
     "word_put",
     "words_query",
+    "words_update",
 ]

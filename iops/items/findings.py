@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Final
 
 from iops import contract
@@ -11,6 +12,7 @@ from iops.insight import Alert, Feedback, Insight
 from iops.items.rows import Item, key_of, number
 
 WORD_PREFIX: Final = "word#"
+REWORDED_SUFFIX: Final = "#reworded"
 
 
 def baseline_item(stream_id: str, baseline: Baseline, profile: bytes | None = None) -> Item:
@@ -48,10 +50,14 @@ def item_to_insight(item: Item) -> Insight:
     return Insight.model_validate_json(item["doc"]["S"])
 
 
-def outbox_item(insight: Insight) -> Item:
-    """What asks alerts to deal with an insight; written in the same transaction as the insight."""
-    return key_of(f"insight#{insight.insight_id}", "outbox") | {
-        contract.TIME_KEY: number(to_epoch_ms(insight.created_at)),
+def outbox_item(insight: Insight, *, reworded_at: datetime | None = None) -> Item:
+    """What asks alerts to deal with an insight; written in the same transaction as the insight.
+
+    With `reworded_at` once more, because its risk is another one now: a row of its own, for the first may be under way.
+    """
+    entity_id = f"insight#{insight.insight_id}" + ("" if reworded_at is None else REWORDED_SUFFIX)
+    return key_of(entity_id, "outbox") | {
+        contract.TIME_KEY: number(to_epoch_ms(reworded_at or insight.created_at)),
         "doc": {"S": insight.model_dump_json()},
     }
 
@@ -147,10 +153,33 @@ def item_to_alert(item: Item) -> Alert:
 
 def alerts_of_stream_query(stream_id: str) -> Item:
     """The alerts of one stream, newest first, through the index."""
+    return _of_stream_query(stream_id, "alert")
+
+
+def insights_of_stream_query(stream_id: str, *, limit: int) -> Item:
+    """Among the newest `limit` rows of one stream its insights, newest first, through the index."""
+    return _of_stream_query(stream_id, "insight") | {"Limit": limit}
+
+
+def words_update(insight: Insight) -> Item:
+    """Replaces the insight with itself in other words; holds once, and only while it is there."""
+    return {
+        "Key": key_of(f"insight#{insight.insight_id}", "insight"),
+        "UpdateExpression": "SET doc = :doc, risk_score = :risk, reworded = :yes",
+        "ConditionExpression": "attribute_exists(doc) AND attribute_not_exists(reworded)",
+        "ExpressionAttributeValues": {
+            ":doc": {"S": insight.model_dump_json()},
+            ":risk": number(insight.risk_score),
+            ":yes": {"BOOL": True},
+        },
+    }
+
+
+def _of_stream_query(stream_id: str, entity_type: str) -> Item:
     return {
         "IndexName": contract.STREAM_INDEX,
         "KeyConditionExpression": "stream_id = :id",
         "FilterExpression": "entity_type = :type",
-        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": "alert"}},
+        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": entity_type}},
         "ScanIndexForward": False,
     }

@@ -26,7 +26,7 @@ from iops import clock
 from iops.aws import open_client
 from iops.clock import Clock
 from iops.settings import ServiceSettings
-from services.insights.answers import (
+from services.insights.replies import (
     TokenCount,
     garbled,
     late,

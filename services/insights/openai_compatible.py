@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from iops import clock
 from iops.clock import Clock
-from services.insights.answers import (
+from services.insights.replies import (
     TokenCount,
     garbled,
     late,

@@ -9,26 +9,18 @@ from ulid import ULID
 from iops import items
 from iops.clock import from_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
-from iops.insight import Finding, Insight, PredictionType
+from iops.insight import Evidence, Finding, Insight, PredictionType
 from iops.items import Stream
 from iops.table import Table
 from iops.telemetry import Window
-from services.insights.template import explain, explain_recovery
+from services.insights.recall import Around
+from services.insights.template import Explanation, explain, explain_recovery
+from services.insights.trigger import lasting_type, should_explain, was_ill
 
-JUMP: Final = 10.0  # points of risk that are news
 MOVE: Final = 5.0  # points of risk that are worth the three writes of an index row
 LOUD_RISK: Final = 95.0  # from here on nothing is quieted, nor is a hard rule
 REFRESH: Final = timedelta(hours=1)
 RECOVERY_MIN_AGE: Final = timedelta(seconds=60)  # an insight is not taken back within the minute it was written
-# Requests take too long: a disk drifts between these as its peers and its demand do. It stays one episode, under the
-# first name; its words follow what is known now.
-SLOWNESS: Final = frozenset(
-    {
-        PredictionType.FAIL_SLOW,
-        PredictionType.PERFORMANCE_DEGRADATION,
-        PredictionType.THROUGHPUT_THROTTLING,
-    }
-)
 
 
 class Worth(StrEnum):
@@ -43,12 +35,11 @@ class Worth(StrEnum):
 
 def weigh(stream: Stream, finding: Finding, *, now_ms: int) -> Worth:
     """Decides by what the table already says of the stream."""
-    was_ill = (stream.insight_risk_score or 0) >= INSIGHT_RISK_SCORE
     is_ill = finding.risk_score >= INSIGHT_RISK_SCORE
     now = from_epoch_ms(now_ms)
-    if is_ill and (not was_ill or _is_news(stream, finding)):
+    if should_explain(finding, stream) or _is_worth_a_page_now(stream, finding):
         return Worth.QUIETED if _is_quieted(stream, finding, now) else Worth.INSIGHT
-    if was_ill and not is_ill and (stream.insight_at is None or now - stream.insight_at >= RECOVERY_MIN_AGE):
+    if was_ill(stream) and not is_ill and (stream.insight_at is None or now - stream.insight_at >= RECOVERY_MIN_AGE):
         return Worth.RECOVERY
     return Worth.SCORE if is_worth_a_row(stream, finding, now_ms=now_ms) else Worth.NOTHING
 
@@ -61,33 +52,15 @@ def is_worth_a_row(stream: Stream, finding: Finding, *, now_ms: int) -> bool:
     return has_moved or has_warmed_up or is_old
 
 
-def lasting_type(stream: Stream, finding: Finding) -> PredictionType | None:
-    """The finding's type, or the type of the running episode where the two name one state of the disk."""
-    was_ill = (stream.insight_risk_score or 0) >= INSIGHT_RISK_SCORE
-    if was_ill and stream.insight_type in SLOWNESS and finding.prediction_type in SLOWNESS:
-        return stream.insight_type
-    return finding.prediction_type
-
-
-def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Worth, now_ms: int) -> Insight:
-    """The insight of a finding, explained by the template."""
-    kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
-    assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
-    if worth is Worth.RECOVERY:
-        words = explain_recovery(stream.stream_id, finding, kind)
-    else:
-        words = explain(stream.stream_id, finding, finding.prediction_type or kind)
-    now = from_epoch_ms(now_ms)
-    return Insight(
-        insight_id=str(ULID.from_datetime(now)),
+def evidence_of(stream: Stream, finding: Finding, window: Window, around: Around, *, now: datetime) -> Evidence:
+    """What is known, of a finding as it is."""
+    return Evidence(
         stream_id=stream.stream_id,
         peer_group=stream.peer_group,
-        created_at=now,
-        prediction_type=kind,
+        labels=dict(stream.labels),
+        provisioned_iops=stream.provisioned_iops,
+        prediction_type=finding.prediction_type,
         risk_score=finding.risk_score,
-        title=words.title,
-        explanation=words.explanation,
-        recommendations=words.recommendations,
         confidence=finding.confidence,
         facts=finding.facts,
         window_from=from_epoch_ms(window.at_ms[0]),
@@ -95,6 +68,29 @@ def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Wor
         began_at=finding.began_at or now,
         is_hard_rule=finding.is_hard_rule,
         warming_up=finding.warming_up,
+        peers=around.peers,
+        neighbours=around.neighbours,
+        earlier=around.earlier,
+    )
+
+
+def make_insight(stream: Stream, finding: Finding, evidence: Evidence, *, worth: Worth, now: datetime) -> Insight:
+    """The insight of a finding in the template's words, under the name of the episode that it opens, goes on or ends."""
+    kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
+    assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
+    words = explain_recovery(evidence, kind) if worth is Worth.RECOVERY else explain(evidence)
+    return worded(finding, evidence, words, now=now).model_copy(update={"prediction_type": kind})
+
+
+def worded(finding: Finding, evidence: Evidence, words: Explanation, *, now: datetime) -> Insight:
+    """A new insight, which nobody has stored yet."""
+    return Insight(
+        **dict(evidence),
+        insight_id=str(ULID.from_datetime(now)),
+        created_at=now,
+        title=words.title,
+        explanation=words.explanation,
+        recommendations=words.recommendations,
         scored_by=finding.scored_by,
         asked_before=finding.asked_before,
         explained_by="template",
@@ -125,8 +121,6 @@ def _is_quieted(stream: Stream, finding: Finding, now: datetime) -> bool:
     return not is_loud and stream.is_quiet(lasting_type(stream, finding), now)
 
 
-def _is_news(stream: Stream, finding: Finding) -> bool:
-    before = stream.insight_risk_score or 0
-    is_worth_a_page_now = before < PAGE_RISK_SCORE <= finding.risk_score  # a step from 79 to 85 is no jump
-    has_jumped = finding.risk_score - before >= JUMP
-    return is_worth_a_page_now or has_jumped or lasting_type(stream, finding) != stream.insight_type
+def _is_worth_a_page_now(stream: Stream, finding: Finding) -> bool:
+    """A step from 79 to 85 is no jump, and people are told of it."""
+    return (stream.insight_risk_score or 0) < PAGE_RISK_SCORE <= finding.risk_score

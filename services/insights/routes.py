@@ -145,7 +145,7 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
 @router.get("/streams/{stream_id}", responses=error_responses(NotFound))
 async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
-    return await _view(service, await _stream(service.table, stream_id))
+    return await _view(service, await find_stream(service.table, stream_id))
 
 
 @router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
@@ -167,7 +167,7 @@ async def get_samples(
     length = (to or service.clock()) - start
     if start > end or length > LONGEST_RANGE:
         raise InvalidQuery("from: must lie before `to`, and at most 90 days before it")
-    await _stream(service.table, stream_id)
+    await find_stream(service.table, stream_id)
     span = Span(from_ms=to_epoch_ms(start), to_ms=to_epoch_ms(end), points=max_points)
     has_chunks = service.clock() - start < timedelta(seconds=contract.SAMPLE_AGE_LIMIT_S)
     if length <= SAMPLES_RANGE and has_chunks:
@@ -206,7 +206,8 @@ async def front_page() -> HTMLResponse:
     return HTMLResponse(FRONT_PAGE)
 
 
-async def _stream(table: Table, stream_id: str) -> Stream:
+async def find_stream(table: Table, stream_id: str) -> Stream:
+    """A stream's row; raises NotFound where nothing was ever received from it."""
     row = await table.get(items.key_of(stream_id, "stream"))
     if row is None:
         raise NotFound(f"nothing was ever received from a stream {stream_id!r}")

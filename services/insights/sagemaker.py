@@ -50,6 +50,11 @@ class SageMakerScorer:
             return parts[0]
         return Raw(*(np.concatenate([getattr(part, name) for part in parts]) for name in Raw.__slots__))
 
+    def why_not(self) -> str | None:
+        """It rests, and for how long."""
+        left_s = self._resting_until_s - self._now_s()
+        return f"it failed {self._failures} times in a row and rests for {left_s:.0f} s" if left_s > 0 else None
+
     async def _ask(self, features: Features) -> Raw:
         begin_s = self._now_s()
         if begin_s < self._resting_until_s:

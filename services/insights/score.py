@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +15,8 @@ import structlog
 from iops import items
 from iops.bus import ScoringRequest
 from iops.clock import Clock, to_epoch_ms
-from iops.errors import Conflict
-from iops.evidence import Subject, View, view_of
-from iops.insight import Finding
+from iops.evidence import Subject, View, latency_facts, load_facts, peers_await_ms, view_of
+from iops.insight import Fact, Finding
 from iops.items import Stream
 from iops.observability import Metrics
 from iops.rules import judge_views
@@ -24,7 +24,8 @@ from iops.table import Table
 from iops.telemetry import Window
 from services.insights.combine import combine
 from services.insights.judge import Candidate, ModelJudge
-from services.insights.record import Worth, is_worth_a_row, make_insight, weigh, write_insight, write_score
+from services.insights.record import Worth
+from services.insights.tell import Teller
 from services.insights.windows import Past, Windows
 
 log = structlog.get_logger()
@@ -45,13 +46,29 @@ class _Member:
     subject: Subject
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of a stream when somebody asks."""
+
+    stream: Stream
+    findings: Mapping[str, Finding]  # of its group, its own among them
+    window: Window
+
+
 class Scorer:
     """Scores groups one at a time each; what it remembers of streams is only a cache of the table."""
 
     def __init__(
-        self, table: Table, windows: Windows, clock: Clock, metrics: Metrics, model: ModelJudge | None = None
+        self,
+        table: Table,
+        windows: Windows,
+        teller: Teller,
+        clock: Clock,
+        metrics: Metrics,
+        model: ModelJudge | None = None,
     ) -> None:
         """Without a `model` the rules score alone."""
+        self._teller = teller
         self._model = model
         self._table = table
         self._windows = windows
@@ -61,39 +78,61 @@ class Scorer:
         self._groups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # gone when nobody scores it
         self._scored = metrics.counter("iops_streams_scored", "Streams scored", "scorer")
         self._broken = metrics.counter("iops_model_failures", "Streams that only rules scored because the model broke")
-        self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
-        self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
 
     async def score_group(self, request: ScoringRequest) -> None:
         """Scores every stream of the group that has samples since `since_ms`; idempotent.
 
         Raises TableUnavailable; what was written until then stays and is not written again.
         """
-        lock = self._groups.setdefault(request.peer_group, asyncio.Lock())
-        async with lock:
-            await self._score_group(request)
+        async with self._lock(request.peer_group):
+            loaded = await self._load_group(request)
+            views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
+            findings = await self._judge(loaded, views)
+            current = [member for member in loaded if self._is_current(member.past.window, request.since_ms)]
+            among = {id_: findings[id_] for id_ in (member.stream.stream_id for member in current)}
+            worths = Counter([await self._tell(member, among) for member in current])
+        log.info("group_scored", peer_group=request.peer_group, streams=len(loaded), **worths)
 
-    async def _score_group(self, request: ScoringRequest) -> None:
-        members = [
-            items.item_to_member(row) for row in await self._table.query(items.members_query(request.peer_group))
-        ]
-        loaded = [
-            each for each in await asyncio.gather(*(self._load(stream_id, request) for stream_id in members)) if each
-        ]
-        findings = await self._judge(loaded)
-        written: dict[str, int] = {}
-        for member in loaded:
-            window, stream = member.past.window, member.stream
-            if not self._is_current(window, request.since_ms):
-                continue
-            worth = await self._write(stream, findings[stream.stream_id], window)
-            self._written.labels(worth).inc()
-            written[worth] = written.get(worth, 0) + 1
-        log.info("group_scored", peer_group=request.peer_group, streams=len(loaded), **written)
+    async def examine(self, stream: Stream) -> Examined | None:
+        """What there is to say of one stream now, which is written nowhere; None where it sent nothing of late.
 
-    async def _judge(self, loaded: Sequence[_Member]) -> dict[str, Finding]:
+        Raises TableUnavailable.
+        """
+        request = ScoringRequest(peer_group=stream.peer_group, since_ms=to_epoch_ms(self._clock()))
+        async with self._lock(stream.peer_group):
+            loaded = await self._load_group(request)
+            views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
+            findings = await self._judge(loaded, views)
+        current = {each.stream.stream_id: each for each in loaded if self._is_current(each.past.window, 0)}
+        if stream.stream_id not in current:
+            return None
+        among = {id_: findings[id_] for id_ in current}
+        member = current[stream.stream_id]
+        if not among[stream.stream_id].facts:
+            peers = [views[id_] for id_ in current if id_ != stream.stream_id]
+            facts = _plain_facts(views[stream.stream_id], peers)
+            among[stream.stream_id] = among[stream.stream_id].model_copy(update={"facts": facts})
+        return Examined(member.stream, among, member.past.window)
+
+    def _lock(self, peer_group: str) -> asyncio.Lock:
+        return self._groups.setdefault(peer_group, asyncio.Lock())
+
+    async def _load_group(self, request: ScoringRequest) -> list[_Member]:
+        rows = await self._table.query(items.members_query(request.peer_group))
+        members = await asyncio.gather(*(self._load(items.item_to_member(row), request) for row in rows))
+        return [member for member in members if member is not None]
+
+    async def _tell(self, member: _Member, among: Mapping[str, Finding]) -> Worth:
+        stream, worth = member.stream, Worth.SCORE
+        try:
+            worth = await self._teller.tell(stream, among, member.past.window)
+        finally:
+            if worth is not Worth.NOTHING:  # also where it failed: the row may not be what we remember
+                self._streams.pop(stream.stream_id, None)
+        return worth
+
+    async def _judge(self, loaded: Sequence[_Member], views: Mapping[str, View]) -> dict[str, Finding]:
         """What the rules and the model say together."""
-        views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
         findings = judge_views(views)
         if self._model is not None:
             for kind in {member.subject.device_kind for member in loaded}:
@@ -152,30 +191,10 @@ class Scorer:
         oldest_ms = max(since_ms, to_epoch_ms(self._clock()) - CURRENT_MS)
         return len(window) > 0 and window.at_ms[-1] >= oldest_ms
 
-    async def _write(self, stream: Stream, finding: Finding, window: Window) -> Worth:
-        now_ms = to_epoch_ms(self._clock())
-        worth = weigh(stream, finding, now_ms=now_ms)
-        moves_row = worth is not Worth.QUIETED or is_worth_a_row(stream, finding, now_ms=now_ms)
-        if worth is Worth.NOTHING or not moves_row:
-            return worth
-        self._streams.pop(stream.stream_id, None)  # whatever comes of it, the row is not what we remember
-        if worth in (Worth.SCORE, Worth.QUIETED):
-            await write_score(self._table, stream, finding, now_ms=now_ms)
-            return worth
-        insight = make_insight(stream, finding, window, worth=worth, now_ms=now_ms)
-        try:
-            await write_insight(self._table, stream, finding, insight)
-        except Conflict:
-            self._lost_races.inc()
-        else:
-            log.info(
-                "insight_written",
-                insight_id=insight.insight_id,
-                stream_id=stream.stream_id,
-                prediction_type=insight.prediction_type,
-                risk_score=insight.risk_score,
-            )
-        return worth
+
+def _plain_facts(view: View, peers: Sequence[View]) -> tuple[Fact, ...]:
+    """The figures of a disk with which nothing is wrong."""
+    return (*latency_facts(view, peers_await_ms(peers)), *load_facts(view))
 
 
 def device_kind(stream_id: str, volume_type: str | None) -> str:

@@ -1,12 +1,14 @@
 """What insights reads from its environment."""
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
 from iops.contract import RISK_ENDPOINT
 from iops.settings import ServiceSettings
+from services.insights import profiles
 
 MODEL_DIR: Final = Path(__file__).parents[2] / "ml" / "model"
 
@@ -29,3 +31,25 @@ class InsightsSettings(ServiceSettings):
     )
     flags_file: Path | None = Field(default=None, description="unset, the flags are read from SSM")
     flags_interval_s: float = Field(default=30, gt=0, description="between two reads of the flags")
+    explainers: Annotated[tuple[Literal["bedrock", "openai"], ...], NoDecode] = Field(
+        default=(), description="language models to ask, in this order: bedrock, openai; none, and the template words"
+    )
+    bedrock_model: str = Field(default=profiles.DEFAULT, description=f"one of {', '.join(profiles.PROFILES)}")
+    bedrock_endpoint_url: str | None = Field(default=None, description="instead of AWS's own, also of the stand-in's")
+    openai_base_url: str | None = Field(default=None, description="of a local model server or a gateway, with its /v1")
+    openai_model: str | None = Field(default=None, description="as that server calls it")
+    openai_api_key: SecretStr | None = Field(default=None, description="sent as a bearer token")
+    openai_usd_per_m_tokens_in: float = Field(default=0, ge=0)
+    openai_usd_per_m_tokens_out: float = Field(default=0, ge=0)
+
+    @field_validator("explainers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """`bedrock,openai` is how a shell says it."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _openai_needs_a_place(self) -> Self:
+        if "openai" in self.explainers and not (self.openai_base_url and self.openai_model):
+            raise ValueError("explainers: openai needs IOPS_OPENAI_BASE_URL and IOPS_OPENAI_MODEL")
+        return self

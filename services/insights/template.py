@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from iops.insight import Finding, PredictionType
+from iops.insight import Evidence, PredictionType
 
 
 class Explanation(NamedTuple):
@@ -20,24 +20,24 @@ class _Template(NamedTuple):
     recommendations: tuple[str, ...]
 
 
-def explain(stream_id: str, finding: Finding, prediction_type: PredictionType) -> Explanation:
-    """The template's words for a finding of this type."""
-    template = TEMPLATES[prediction_type]
-    evidence = "; ".join(fact.sentence for fact in finding.facts)
+def explain(evidence: Evidence) -> Explanation:
+    """The template's words for what is known."""
+    template = NOTHING if evidence.prediction_type is None else TEMPLATES[evidence.prediction_type]
+    facts = "; ".join(fact.sentence for fact in evidence.facts)
     return Explanation(
-        title=f"{stream_id} {template.title}",
-        explanation=f"{template.meaning} Evidence: {evidence}." if evidence else template.meaning,
+        title=f"{evidence.stream_id} {template.title}",
+        explanation=f"{template.meaning} Evidence: {facts}." if facts else template.meaning,
         recommendations=template.recommendations,
     )
 
 
-def explain_recovery(stream_id: str, finding: Finding, prediction_type: PredictionType) -> Explanation:
-    """The words for a stream that was ill and is not any more."""
-    evidence = "; ".join(fact.sentence for fact in finding.facts)
+def explain_recovery(evidence: Evidence, prediction_type: PredictionType) -> Explanation:
+    """The words for a stream that was ill with this and is not any more."""
+    facts = "; ".join(fact.sentence for fact in evidence.facts)
     meaning = f"What was reported as {prediction_type.replace('_', ' ')} is no longer seen."
     return Explanation(
-        title=f"{stream_id} has recovered",
-        explanation=f"{meaning} Evidence: {evidence}." if evidence else meaning,
+        title=f"{evidence.stream_id} has recovered",
+        explanation=f"{meaning} Evidence: {facts}." if facts else meaning,
         recommendations=("Nothing has to be done now.", "Note the cause while it is fresh, for the next time."),
     )
 
@@ -113,3 +113,8 @@ TEMPLATES: Final[Mapping[PredictionType, _Template]] = {
         ),
     ),
 }
+NOTHING: Final = _Template(
+    "shows nothing unusual",
+    "Neither its own history nor its peers give a reason to worry.",
+    ("Nothing has to be done now.", "Look at the host or the network if its applications are slow all the same."),
+)

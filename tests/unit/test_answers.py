@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.insights.answers import only_call, prompt_tokens, refused, retry_after_s, tokens_of
+from services.insights.replies import only_call, prompt_tokens, refused, retry_after_s, tokens_of
 from services.insights.providers import Prompt
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -1,0 +1,68 @@
+"""Asks each part of the product whether it works, and says who would answer and why others would not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cli.outcome import CommandFailed, Outcome, Refused
+from cli.screen import plain, print_json, print_table
+from cli.server import Row, Server, Transport
+
+# One question to each service that changes nothing.
+QUESTIONS = (("ingest", "/metrics"), ("insights", "/streams?limit=1"), ("alerts", "/alerts?limit=1"))
+
+
+async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Outcome:
+    """Checks of each service, then the tiers; NOTHING where a service does not work. Raises Unreachable."""
+    async with Server(url, transport=transport) as server:
+        services = [await _check(server, name, path) for name, path in QUESTIONS]
+        tiers = await _read(server, "/tiers")
+        cost = await _read(server, "/cost")
+    if as_json:
+        print_json({"services": services, "tiers": tiers, "cost": cost})
+    else:
+        _print(services, tiers, cost)
+    return Outcome.OK if all(service["works"] for service in services) else Outcome.NOTHING
+
+
+async def _check(server: Server, name: str, path: str) -> Row:
+    try:
+        await (server.probe(path) if name == "ingest" else server.read(path))
+    except Refused as error:
+        return {"service": name, "works": False, "why_not": str(error)}
+    return {"service": name, "works": True, "why_not": None}
+
+
+async def _read(server: Server, path: str) -> Row:
+    """What a service that is away cannot say is empty; its line says why."""
+    try:
+        return await server.read(path) or {}
+    except CommandFailed:
+        return {}
+
+
+def _print(services: Sequence[Row], tiers: Row, cost: Row) -> None:
+    rows = [["service", plain(each["service"]), _mark(each["works"]), plain(each["why_not"])] for each in services]
+    for kind in ("scoring", "explaining"):
+        listed = tiers.get(kind)
+        rows += [_tier_cells(kind, tier) for tier in listed if isinstance(tier, dict)] if isinstance(listed, list) else []
+    today = cost.get("today")
+    if isinstance(today, dict):
+        spent = f"${plain(today.get('usd'))} of ${plain(today.get('budget_usd'))} today"
+        rows.append(["cost", "language models", "", spent])
+    print_table(("part", "name", "answers", "why not, or how"), rows)
+
+
+def _tier_cells(kind: str, tier: Row) -> list[str]:
+    share = tier.get("share_percent")
+    told = [
+        plain(tier["why_not"]) if tier.get("why_not") else "",
+        plain(tier["model"]) if tier.get("model") else "",
+        f"{plain(share)} % of the streams" if tier.get("answers") and share != 100 else "",
+        plain(tier["warning"]) if tier.get("warning") else "",
+    ]
+    return [kind, plain(tier.get("name")), _mark(tier.get("answers")), "; ".join(part for part in told if part)]
+
+
+def _mark(works: object) -> str:
+    return "yes" if works is True else "no"

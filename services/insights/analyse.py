@@ -1,0 +1,68 @@
+"""The door for a person who asks about one stream now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from iops import items
+from iops.clock import Clock, from_epoch_ms, to_epoch_ms
+from iops.errors import NotFound, TableUnavailable
+from iops.insight import Insight
+from iops.problems import error_responses
+from iops.table import Table
+from iops.web import note
+from services.insights.explainer import Explainer
+from services.insights.improve import reworded
+from services.insights.record import worded
+from services.insights.routes import StreamPath, find_stream
+from services.insights.score import Scorer
+from services.insights.tell import Teller
+from services.insights.template import explain
+
+router = APIRouter(tags=["insights"])
+
+
+@dataclass(frozen=True, slots=True)
+class Analyst:
+    """What the door works with; the lifespan makes it."""
+
+    table: Table
+    scorer: Scorer
+    teller: Teller
+    explainer: Explainer
+    clock: Clock
+    sets_risk: Callable[[], bool]
+
+    async def analyse(self, stream_id: str) -> Insight:
+        """A new insight of the stream as it is now, stored. Raises NotFound, TableUnavailable."""
+        examined = await self.scorer.examine(await find_stream(self.table, stream_id))
+        if examined is None:
+            raise NotFound(f"{stream_id!r} sent nothing in the last half hour, so there is nothing to analyse")
+        now = from_epoch_ms(to_epoch_ms(self.clock()))
+        evidence = await self.teller.gather(examined.stream, examined.findings, examined.window, now=now)
+        insight = worded(examined.findings[stream_id], evidence, explain(evidence), now=now)
+        wording = await self.explainer.explain(evidence)
+        insight = reworded(insight, wording, sets_risk=self.sets_risk()).model_copy(update={"is_asked_for": True})
+        await self.table.put(items.insight_item(insight))
+        return insight
+
+
+async def _analyst(request: Request) -> Analyst:
+    analyst: Analyst = request.app.state.analyst
+    return analyst
+
+
+@router.post("/streams/{stream_id}/insight", status_code=201, responses=error_responses(NotFound, TableUnavailable))
+async def analyse_stream(
+    request: Request, analyst: Annotated[Analyst, Depends(_analyst)], stream_id: StreamPath
+) -> Insight:
+    """Scores a stream as it is now and explains what is found, also where nothing is wrong (`prediction_type` null).
+    A language model is asked where one may be, for at most 18 s; else, or if it does not answer, the words are the
+    template's and `explainers_asked` says why. Nobody is alerted of it; what is news is told with the next samples."""
+    insight = await analyst.analyse(stream_id)
+    note(request, insight_id=insight.insight_id, explained_by=insight.explained_by)
+    return insight

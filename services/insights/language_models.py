@@ -1,0 +1,69 @@
+"""The language models that the settings name, with their clients, in the order in which they are asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from iops.clock import Clock
+from iops.observability import Metrics
+from services.insights.bedrock import open_bedrock
+from services.insights.calls import Purse, ResilientProvider
+from services.insights.openai_compatible import open_openai_compatible
+from services.insights.profiles import Choice, chosen
+from services.insights.providers import Provider
+from services.insights.settings import InsightsSettings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModels:
+    """Those there are; none where the settings name none."""
+
+    providers: Sequence[ResilientProvider]
+    warnings: dict[str, str]  # by provider: what will keep it from answering one day
+
+
+@asynccontextmanager
+async def open_language_models(
+    settings: InsightsSettings, purse: Purse, metrics: Metrics, clock: Clock
+) -> AsyncIterator[LanguageModels]:
+    """Raises UnusableModel for a profile that has ended, is not known or has no route from the region."""
+    providers, warnings = [], {}
+    async with AsyncExitStack() as clients:
+        for name in dict.fromkeys(settings.explainers):
+            if name == "bedrock":
+                choice = chosen(settings.bedrock_model, settings.aws_region, today=clock().date())
+                warnings |= _warn(choice)
+                opening: AbstractAsyncContextManager[Provider] = open_bedrock(
+                    settings, choice, settings.bedrock_endpoint_url, now=clock
+                )
+            else:
+                opening = _open_openai(settings, clock)
+            provider = ResilientProvider(await clients.enter_async_context(opening), purse, metrics, time.monotonic)
+            providers.append(await clients.enter_async_context(provider))
+        yield LanguageModels(providers, warnings)
+
+
+def _open_openai(settings: InsightsSettings, clock: Clock) -> AbstractAsyncContextManager[Provider]:
+    assert settings.openai_base_url and settings.openai_model, "the settings refuse openai without them"
+    return open_openai_compatible(
+        settings.openai_base_url,
+        settings.openai_model,
+        api_key=settings.openai_api_key,
+        usd_per_m_tokens_in=settings.openai_usd_per_m_tokens_in,
+        usd_per_m_tokens_out=settings.openai_usd_per_m_tokens_out,
+        now=clock,
+    )
+
+
+def _warn(choice: Choice) -> dict[str, str]:
+    if choice.warning is None:
+        return {}
+    log.warning("model_ends_soon", model_id=choice.model_id, detail=choice.warning)
+    return {"bedrock": choice.warning}

@@ -1,0 +1,98 @@
+"""Writes what a finding is worth, and has what is new put into a language model's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from iops.clock import Clock, from_epoch_ms, to_epoch_ms
+from iops.contract import INSIGHT_RISK_SCORE
+from iops.errors import Conflict
+from iops.insight import Evidence, Finding, Insight
+from iops.items import Stream
+from iops.observability import Metrics
+from iops.table import Table
+from iops.telemetry import Window
+from services.insights.improve import Improver
+from services.insights.recall import Around, neighbours_of, recall
+from services.insights.record import (
+    Worth,
+    evidence_of,
+    is_worth_a_row,
+    make_insight,
+    weigh,
+    write_insight,
+    write_score,
+)
+from services.insights.trigger import should_explain
+
+log = structlog.get_logger()
+
+class Teller:
+    """What becomes of findings. An insight is stored in the template's words; better ones come when they come."""
+
+    def __init__(self, table: Table, clock: Clock, metrics: Metrics, improver: Improver) -> None:
+        self._table = table
+        self._clock = clock
+        self._improver = improver
+        self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
+        self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
+        self._ill = metrics.counter("iops_findings_ill", "Findings at risk 60 or more, by who is to word them", "words")
+
+    async def tell(self, stream: Stream, findings: Mapping[str, Finding], window: Window) -> Worth:
+        """Of `stream`, whose finding is one of those of its group. Raises TableUnavailable."""
+        finding, now = findings[stream.stream_id], from_epoch_ms(to_epoch_ms(self._clock()))
+        now_ms = to_epoch_ms(now)
+        worth = weigh(stream, finding, now_ms=now_ms)
+        if finding.risk_score >= INSIGHT_RISK_SCORE:
+            is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
+            self._ill.labels("model" if is_for_a_model else "template").inc()
+        if worth in (Worth.INSIGHT, Worth.RECOVERY):
+            await self._write(stream, findings, window, worth=worth, now=now)
+        elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_worth_a_row(stream, finding, now_ms=now_ms)):
+            await write_score(self._table, stream, finding, now_ms=now_ms)
+        self._written.labels(worth).inc()
+        return worth
+
+    async def gather(
+        self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, now: datetime
+    ) -> Evidence:
+        """All that is known of a stream's finding. Raises TableUnavailable."""
+        finding = findings[stream.stream_id]
+        around = Around(
+            peers=len(findings) - 1,
+            neighbours=neighbours_of(stream.stream_id, findings),
+            earlier=await recall(self._table, stream.stream_id, finding.prediction_type),
+        )
+        return evidence_of(stream, finding, window, around, now=now)
+
+    async def _write(
+        self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, worth: Worth, now: datetime
+    ) -> None:
+        finding = findings[stream.stream_id]
+        evidence = await self.gather(stream, findings, window, now=now)
+        insight = make_insight(stream, finding, evidence, worth=worth, now=now)
+        is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
+        if is_for_a_model:
+            insight = self._improver.announce(insight)
+        try:
+            await write_insight(self._table, stream, finding, insight)
+        except Conflict:
+            self._lost_races.inc()
+            return
+        if is_for_a_model:
+            self._improver.begin(insight, evidence)
+        _log(insight)
+
+
+def _log(insight: Insight) -> None:
+    log.info(
+        "insight_written",
+        insight_id=insight.insight_id,
+        stream_id=insight.stream_id,
+        prediction_type=insight.prediction_type,
+        risk_score=insight.risk_score,
+    )
