@@ -9,7 +9,7 @@ from ulid import ULID
 from iops import items
 from iops.clock import from_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
-from iops.insight import Finding, Insight, PredictionType
+from iops.insight import Evidence, Finding, Insight, PredictionType
 from iops.items import Stream
 from iops.table import Table
 from iops.telemetry import Window
@@ -73,21 +73,14 @@ def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Wor
     """The insight of a finding, explained by the template."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
-    if worth is Worth.RECOVERY:
-        words = explain_recovery(stream.stream_id, finding, kind)
-    else:
-        words = explain(stream.stream_id, finding, finding.prediction_type or kind)
     now = from_epoch_ms(now_ms)
-    return Insight(
-        insight_id=str(ULID.from_datetime(now)),
+    evidence = Evidence(
         stream_id=stream.stream_id,
         peer_group=stream.peer_group,
-        created_at=now,
-        prediction_type=kind,
+        labels=stream.labels,
+        provisioned_iops=stream.provisioned_iops,
+        prediction_type=kind if worth is Worth.RECOVERY else finding.prediction_type or kind,
         risk_score=finding.risk_score,
-        title=words.title,
-        explanation=words.explanation,
-        recommendations=words.recommendations,
         confidence=finding.confidence,
         facts=finding.facts,
         window_from=from_epoch_ms(window.at_ms[0]),
@@ -95,6 +88,15 @@ def make_insight(stream: Stream, finding: Finding, window: Window, *, worth: Wor
         began_at=finding.began_at or now,
         is_hard_rule=finding.is_hard_rule,
         warming_up=finding.warming_up,
+    )
+    words = explain_recovery(evidence) if worth is Worth.RECOVERY else explain(evidence)
+    return Insight(
+        **{**dict(evidence), "prediction_type": kind},
+        insight_id=str(ULID.from_datetime(now)),
+        created_at=now,
+        title=words.title,
+        explanation=words.explanation,
+        recommendations=words.recommendations,
         scored_by=finding.scored_by,
         asked_before=finding.asked_before,
         explained_by="template",
