@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -119,6 +119,29 @@ def score(
     figures = {"bench": "score", **measure(seconds=seconds), "machine": machine()}
     print_figures(figures, as_json=as_json)
     raise typer.Exit(0 if figures["is_reached"] else 1)
+
+
+@app.command()
+def explain(
+    as_json: Json = False,
+    provider: Annotated[Literal["template"], typer.Option(help="Who puts the evidence into words.")] = "template",
+    records: Annotated[int, typer.Option(min=1, help="At most, in the order of the file.")] = 1_000,
+    words: Annotated[bool, typer.Option("--words", help="Print the words themselves too.")] = False,
+) -> None:
+    """Check the words for the golden evidence: true numbers, strongest facts, one next step."""
+    import time
+
+    from bench.explain import lines_of, measure, read_records, tell_by_template, words_of
+
+    chosen, tell = read_records()[:records], {"template": tell_by_template}[provider]
+    if words and not as_json:
+        for record in chosen:
+            told = asyncio.run(tell(record.evidence))
+            if told.words is not None:
+                typer.echo("\n".join(words_of(record, told.words)) + "\n")
+    figures = asyncio.run(measure(chosen, tell, time.perf_counter))
+    typer.echo(json.dumps({"bench": "explain", **figures}) if as_json else "\n".join(lines_of(figures)))
+    raise typer.Exit(1 if figures["failures"] else 0)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,9 @@ def make_insight(stream: Stream, finding: Finding, evidence: Evidence, *, worth:
     """The insight of a finding in the template's words, under the name of the episode that it opens, goes on or ends."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
-    words = explain_recovery(evidence, kind) if worth is Worth.RECOVERY else explain(evidence)
-    return worded(finding, evidence, words, now=now).model_copy(update={"prediction_type": kind})
+    named = evidence.model_copy(update={"prediction_type": kind})
+    words = explain_recovery(named) if worth is Worth.RECOVERY else explain(evidence)
+    return worded(finding, named, words, now=now)
 
 
 def worded(finding: Finding, evidence: Evidence, words: Explanation, *, now: datetime) -> Insight:

@@ -8,7 +8,6 @@ import pytest
 from iops.errors import Conflict
 from iops.insight import Fact, Finding, PredictionType
 from iops.items import Stream, item_to_insight
-from services.insights.template import TEMPLATES, explain
 from services.insights.record import Worth, make_insight, weigh, write_insight
 from tests.unit.builders import AT, AT_MS, DISK, a_finding, a_stream, a_window, nothing_wrong
 from tests.unit.fakes import FakeTable
@@ -103,7 +102,7 @@ def test_the_insight_carries_the_words_and_the_numbers() -> None:
     insight = make_insight(a_stream(), finding, a_window(60), worth=Worth.INSIGHT, now_ms=AT_MS)
 
     assert insight.title == f"{DISK} has stalled: requests are in flight and none completes"
-    assert insight.explanation.endswith("Evidence: nothing completed for 20 s.")
+    assert "Evidence: nothing completed for 20 s." in insight.explanation
     assert (insight.risk_score, insight.prediction_type, insight.began_at) == (93.3, STALL, began_at)
     assert (insight.window_from, insight.window_to) == (AT - timedelta(seconds=59), AT)
     assert (insight.scored_by, insight.explained_by) == ("rules", "template")
@@ -126,15 +125,6 @@ def test_an_insight_of_a_running_slowness_keeps_its_name() -> None:
     insight = make_insight(stream, a_finding(85, FAIL_SLOW), a_window(), worth=Worth.INSIGHT, now_ms=AT_MS)
 
     assert insight.prediction_type is DEGRADED
-
-
-@pytest.mark.parametrize("kind", PredictionType)
-def test_every_type_has_words_and_two_to_four_things_to_do(kind: PredictionType) -> None:
-    words = explain(DISK, a_finding(90, kind), kind)
-
-    assert words.title.startswith(DISK)
-    assert 2 <= len(words.recommendations) <= 4
-    assert set(TEMPLATES) == set(PredictionType)
 
 
 def a_stored_stream(**fields: Any) -> dict[str, Any]:

@@ -68,7 +68,7 @@ async def test_what_the_model_finds_becomes_an_insight_that_says_who_scored_it_a
     assert (insight.stream_id, insight.scored_by, insight.asked_before) == (SICK, "local", ())
     assert (insight.risk_score, insight.prediction_type) == (100.0, PredictionType.ANOMALY)
     assert "z_write_iops" in [fact.name for fact in insight.facts]
-    assert "writes 16.7 IO/s over 3 min, " in insight.explanation
+    assert any(fact.sentence.startswith("writes 16.7 IO/s over 3 min, ") for fact in insight.facts)
     assert scene.count("iops_streams_scored_total", scorer="local") == 4
 
 
