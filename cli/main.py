@@ -162,6 +162,14 @@ def alerts(
     _ask(lambda: show_alerts(url, state=state, limit=limit, as_json=as_json, transport=ctx.obj))
 
 
+@app.command()
+def cost(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
+    """What language models cost today and this month, and for which streams."""
+    from cli.cost import show_cost
+
+    _ask(lambda: show_cost(url, as_json=as_json, transport=ctx.obj))
+
+
 def _ask(question: Callable[[], Coroutine[None, None, Outcome]]) -> None:
     _end(lambda: asyncio.run(question()))
 

@@ -14,7 +14,7 @@ from iops.flags import open_flags
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.insights import feedback, routes
+from services.insights import costs, feedback, routes
 from services.insights.chain import load_model, open_chain
 from services.insights.judge import ModelJudge
 from services.insights.rollup import Rollups
@@ -51,11 +51,13 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             scorer = Scorer(table, windows, now, metrics, judge)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
             quiet = timedelta(seconds=configured.dismissal_quiet_s)
-            app.state.insights = routes.Insights(table=table, clock=now, dismissal_quiet=quiet)
+            app.state.insights = routes.Insights(
+                table=table, clock=now, dismissal_quiet=quiet, llm_daily_usd=lambda: flags.current.llm_daily_usd
+            )
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
             async with running(health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run()):
                 yield
 
-    routers = [routes.router, feedback.router]
+    routers = [routes.router, feedback.router, costs.router]
     return create_service("insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -33,6 +34,10 @@ SAMPLES_RANGE: Final = timedelta(hours=6)  # 10,800 samples at one in 2 s, 27 re
 YEARS: Final = range(2000, 2200)  # before and after, an instant is a slip and does not fit a key
 
 
+def _nothing_usd() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Insights:
     """What the routes work with; the lifespan makes it."""
@@ -40,6 +45,7 @@ class Insights:
     table: Table
     clock: Clock
     dismissal_quiet: timedelta = timedelta(hours=24)
+    llm_daily_usd: Callable[[], float] = _nothing_usd  # the flag, as it is now
 
 
 async def _insights(request: Request) -> Insights:

@@ -267,13 +267,17 @@ def _in_python(expression: str) -> CodeType:
 
 def _updated(row: Item, request: Item) -> Item:
     names, values = request.get("ExpressionAttributeNames", {}), request["ExpressionAttributeValues"]
-    sets, _, removes = request["UpdateExpression"].removeprefix("SET ").partition(" REMOVE ")
+    update, _, adds = request["UpdateExpression"].partition(" ADD ")
+    sets, _, removes = update.removeprefix("SET ").partition(" REMOVE ")
     changed: Item = row | request["Key"]
     for name, value, kept in re.findall(r"(#?\w+) = (?:(:\w+)|if_not_exists\(\w+, (:\w+)\))", sets):
         attribute = names.get(name, name)
         changed[attribute] = values[value] if value else row.get(attribute, values[kept])
     for name in filter(None, removes.split(", ")):
         changed.pop(name, None)
+    for name, value in re.findall(r"(\w+) (:\w+)", adds):
+        total = int(row[name]["N"] if name in row else 0) + int(values[value]["N"])
+        changed[name] = {"N": str(total)}
     return changed
 
 
