@@ -170,6 +170,27 @@ def cost(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> Non
     _ask(lambda: show_cost(url, as_json=as_json, transport=ctx.obj))
 
 
+@app.command()
+def doctor(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
+    """Say what works, who would score and explain right now, and why the others would not."""
+    from cli.doctor import examine
+
+    _ask(lambda: examine(url, as_json=as_json, transport=ctx.obj))
+
+
+@app.command()
+def analyse(
+    ctx: typer.Context,
+    stream_id: Annotated[str, typer.Argument(metavar="STREAM", help="As `iops streams` lists it.")],
+    url: Url = LOCAL_URL,
+    as_json: Json = False,
+) -> None:
+    """Score one stream now and explain what is found; a language model is asked where one may be."""
+    from cli.analyse import analyse_stream
+
+    _ask(lambda: analyse_stream(url, stream_id, as_json=as_json, transport=ctx.obj))
+
+
 def _ask(question: Callable[[], Coroutine[None, None, Outcome]]) -> None:
     _end(lambda: asyncio.run(question()))
 

@@ -75,6 +75,12 @@ class Server:
         content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
         return _row(await self._request("POST", path, content=content, headers=headers))
 
+    async def probe(self, path: str) -> None:
+        """Sends nothing: a service that refuses that for what it is works. Raises Refused where it does not."""
+        response = await self._request("POST", path, content=b"", headers={"Content-Type": "application/json"})
+        if response.status_code not in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
+            raise Refused(_detail(response))
+
     async def post_gzip(self, path: str, body: bytes) -> None:
         """A packed body, sent again while the server is busy or away; a batch sent twice is stored once."""
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}

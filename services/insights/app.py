@@ -1,6 +1,7 @@
 """The insights service: scores what ingest stored, explains what matters, answers what people ask."""
 
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -14,12 +15,19 @@ from iops.flags import open_flags
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.insights import costs, feedback, routes
+from services.insights import analyse, costs, feedback, routes, tiers
+from services.insights.answer import Answer
+from services.insights.answer_cache import AnswerCache
 from services.insights.chain import load_model, open_chain
+from services.insights.explainer import Explainer
+from services.insights.improve import Improver
 from services.insights.judge import ModelJudge
+from services.insights.language_models import open_language_models
+from services.insights.purse import Purse
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.settings import InsightsSettings
+from services.insights.tell import Teller
 from services.insights.windows import Windows
 from services.insights.work import ScoringLoop
 
@@ -44,20 +52,46 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             flags = await clients.enter_async_context(
                 open_flags(configured, metrics, file=configured.flags_file, interval_s=configured.flags_interval_s)
             )
-            judge = None
+            chain, judge = None, None
             if model:
-                chain = open_chain(configured, model, metrics, percent=lambda: flags.current.sagemaker_percent)
-                judge = ModelJudge(await clients.enter_async_context(chain), model.card, metrics)
-            scorer = Scorer(table, windows, now, metrics, judge)
+                opening = open_chain(configured, model, metrics, percent=lambda: flags.current.sagemaker_percent)
+                chain = await clients.enter_async_context(opening)
+                judge = ModelJudge(chain, model.card, metrics)
+            purse = Purse(table, now, metrics, lambda: flags.current.llm_daily_usd)
+            models = await clients.enter_async_context(open_language_models(configured, purse, metrics, now))
+            cache = AnswerCache[Answer](time.monotonic, metrics)
+            explainer = Explainer(
+                models.providers, cache, metrics, flags=lambda: flags.current, now_s=time.monotonic
+            )
+            improver = await clients.enter_async_context(
+                Improver(table, explainer, now, metrics, sets_risk=lambda: flags.current.llm_sets_risk)
+            )
+            teller = Teller(table, now, metrics, improver)
+            scorer = Scorer(table, windows, teller, now, metrics, judge)
             loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
-            quiet = timedelta(seconds=configured.dismissal_quiet_s)
             app.state.insights = routes.Insights(
-                table=table, clock=now, dismissal_quiet=quiet, llm_daily_usd=lambda: flags.current.llm_daily_usd
+                table=table,
+                clock=now,
+                dismissal_quiet=timedelta(seconds=configured.dismissal_quiet_s),
+                llm_daily_usd=lambda: flags.current.llm_daily_usd,
+            )
+            app.state.analyst = analyse.Analyst(
+                table, scorer, teller, explainer, clock=now, sets_risk=lambda: flags.current.llm_sets_risk
+            )
+            app.state.tiers = tiers.Board(
+                flags=lambda: flags.current,
+                model_version=model.card.version if model else None,
+                why_no_endpoint=chain.why_not_remote if chain else lambda: "no model fits",
+                providers=models.providers,
+                warnings=models.warnings,
+                why_no_money=purse.why_not,
             )
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
-            async with running(health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run()):
+            async with running(
+                health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run(), settlements=purse.run()
+            ):
                 yield
 
-    routers = [routes.router, feedback.router, costs.router]
+    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
     return create_service("insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health)

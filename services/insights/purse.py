@@ -86,6 +86,19 @@ class Purse:
         await self._hold(reservation, daily_usd)
         return reservation
 
+    async def why_not(self) -> str | None:
+        """Why no call would be paid for now, as far as that can be said of a call of unknown price."""
+        daily_usd = self._daily_usd()
+        if daily_usd <= 0:
+            return "the flag llm_daily_usd is 0"
+        try:
+            row = await self._table.get(items.day_key(self._clock().date()))
+        except NO_ANSWER as error:
+            return f"the day's spending cannot be read: {_why(error)}"
+        cost = items.item_to_day_cost(row) if row else None
+        spent_usd = items.nano_to_usd(cost.settled.nano + cost.reserved_nano) if cost else 0.0
+        return f"the day's ${daily_usd:g} is spent" if spent_usd >= daily_usd else None
+
     async def settle(
         self, stream_id: str, *, reservation: Reservation, cost_usd: float, tokens_in: int, tokens_out: int
     ) -> None:
