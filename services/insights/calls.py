@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
@@ -16,6 +16,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from iops.observability import Metrics
 from services.insights.breaker import FAILURES, Breaker, State
 from services.insights.providers import Prompt, Provider, Reply, Unanswered
+from services.insights.purse import Purse, Reservation
 
 log = structlog.get_logger()
 
@@ -24,20 +25,6 @@ ATTEMPT_TIMEOUT_S: Final = 12.0  # a long answer takes 6; what takes twice that 
 LEAST_ATTEMPT_S: Final = 1.0  # with less left no attempt is begun: it would cost money and end without words
 SETTLE_TIMEOUT_S: Final = 5.0
 WAITS_S: Final = (1.0, 2.0, 4.0)  # before each retry, at most: a random share of it, so that callers spread out
-
-
-class Purse(Protocol):
-    """The day's money, which all replicas share."""
-
-    async def reserve(self, most_usd: float) -> None:
-        """Raises Unanswered: over_budget or budget_unknown."""
-        ...
-
-    async def settle(
-        self, stream_id: str, *, reserved_usd: float, cost_usd: float, tokens_in: int, tokens_out: int
-    ) -> None:
-        """Puts what a call cost in the place of what was reserved for it. Never raises but for cancellation."""
-        ...
 
 
 class RetryBudget:
@@ -199,7 +186,7 @@ class ResilientProvider:
 
     async def _pay(self, stream_id: str, prompt: Prompt, deadline_s: float, *, is_first: bool) -> Reply:
         most_usd = self._provider.most_usd(prompt)
-        await self._reserve(most_usd, deadline_s)
+        reservation = await self._reserve(most_usd, deadline_s)
         if is_first:
             self._budget.add()
         cost_usd, tokens_in, tokens_out = most_usd, 0, 0  # also of a call that is cancelled: it may be on the bill
@@ -211,15 +198,15 @@ class ResilientProvider:
             raise
         finally:
             settlement = self._purse.settle(
-                stream_id, reserved_usd=most_usd, cost_usd=cost_usd, tokens_in=tokens_in, tokens_out=tokens_out
+                stream_id, reservation=reservation, cost_usd=cost_usd, tokens_in=tokens_in, tokens_out=tokens_out
             )
             self._settle(settlement)
         return reply
 
-    async def _reserve(self, most_usd: float, deadline_s: float) -> None:
+    async def _reserve(self, most_usd: float, deadline_s: float) -> Reservation:
         try:
             async with self._while_a_call_fits(deadline_s):
-                await self._purse.reserve(most_usd)
+                return await self._purse.reserve(most_usd)
         except TimeoutError as error:
             raise Unanswered("budget_unknown", "the day's money was not counted in time") from error
 

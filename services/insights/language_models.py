@@ -12,10 +12,11 @@ import structlog
 from iops.clock import Clock
 from iops.observability import Metrics
 from services.insights.bedrock import open_bedrock
-from services.insights.calls import Purse, ResilientProvider
+from services.insights.calls import ResilientProvider
 from services.insights.openai_compatible import open_openai_compatible
 from services.insights.profiles import Choice, chosen
 from services.insights.providers import Provider
+from services.insights.purse import Purse
 from services.insights.settings import InsightsSettings
 
 log = structlog.get_logger()
