@@ -31,7 +31,7 @@ TIMEOUT: Final = httpx.Timeout(60, connect=3, pool=3)  # seconds, between two by
 CONNECTIONS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=8)  # twice the calls at a time
 ANSWER_LIMIT_BYTES: Final = 256 * 1024  # ten times what the tokens of an answer can fill
 MAX_TOKENS: Final = 4_000  # of an answer; many local models think first
-NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 FAULTS: Final[Mapping[str | None, str]] = {
     "length": "The answer was longer than it may be.",
     "content_filter": "A filter held the answer back.",

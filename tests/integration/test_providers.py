@@ -155,6 +155,7 @@ async def test_a_date_to_come_again_is_told_in_seconds(asked: Asked) -> None:
         b'{"choices": []}',
         b" " * 300_000,
     ],
+    ids=lambda body: repr(body[:20]),
 )
 async def test_an_answer_that_cannot_be_read_may_have_cost(asked: Asked, body: bytes) -> None:
     failure = await asked.fail(lambda _: scenario.Reply(body))
@@ -241,3 +242,14 @@ async def test_the_key_travels_in_its_header_only() -> None:
         (call,) = double.calls
     assert call.headers["authorization"] == "Bearer sk-not-to-be-seen"
     assert "sk-not" not in repr(vars(explainer)) + json.dumps(dict(call.body))
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    there = scenario.Reply(b"", 307, {"location": chat.PATH})
+    async with (
+        chat.running_chat(Scenario(lambda _: there)) as double,
+        open_openai_compatible(f"{double.url}/v1", "m") as explainer,
+    ):
+        with pytest.raises(Unanswered, match="refused: status 307"):
+            await explainer.ask(PROMPT, timeout_s=5)
+    assert len(double.calls) == 1

@@ -153,6 +153,7 @@ async def test_a_redirect_is_refused_and_not_followed() -> None:
         (httpx.ConnectError("x"), ("unreachable", True, False)),
         (httpx.ConnectTimeout("x"), ("unreachable", True, False)),
         (httpx.PoolTimeout("x"), ("unreachable", True, False)),
+        (httpx.UnsupportedProtocol("x"), ("unreachable", True, False)),
         (httpx.ReadError("x"), ("unreachable", True, True)),
         (httpx.RemoteProtocolError("x"), ("unreachable", True, True)),
         (httpx.ReadTimeout("x"), ("timed_out", True, True)),
