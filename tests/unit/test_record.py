@@ -9,6 +9,7 @@ from iops.errors import Conflict
 from iops.insight import Fact, Finding, PredictionType
 from iops.items import Stream, item_to_insight
 from services.insights.record import Worth, make_insight, weigh, write_insight
+from services.insights.template import TEMPLATES, explain
 from tests.unit.builders import AT, AT_MS, DISK, a_finding, a_stream, a_window, nothing_wrong
 from tests.unit.fakes import FakeTable
 
