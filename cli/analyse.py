@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 from cli.outcome import Outcome
 from cli.screen import plain, print_json, print_line
 from cli.server import Row, Server, Transport
 
-ANSWER_TIMEOUT_S = 30.0  # the service takes 20 where a language model hangs
+ANSWER_TIMEOUT_S: Final = 30.0  # the service takes 20 where a language model hangs
+LONG: Final = 2_000  # characters of an explanation
 
 
 async def analyse_stream(url: str, stream_id: str, *, as_json: bool, transport: Transport | None) -> Outcome:
@@ -27,7 +29,7 @@ def _lines(insight: Row) -> list[str]:
     lines = [
         plain(insight.get("title")),
         f"Risk {plain(insight.get('risk_score'))} of 100 ({plain(insight.get('prediction_type'))})",
-        *_cut(plain_long(insight.get("explanation"))),
+        plain(insight.get("explanation"), limit=LONG),
     ]
     lines += [f"- {plain(step)}" for step in steps] if isinstance(steps, list) else []
     by = f"Scored by {plain(insight.get('scored_by'))}, explained by {plain(insight.get('explained_by'))}"

@@ -45,7 +45,9 @@ def _print(services: Sequence[Row], tiers: Row, cost: Row) -> None:
     rows = [["service", plain(each["service"]), _mark(each["works"]), plain(each["why_not"])] for each in services]
     for kind in ("scoring", "explaining"):
         listed = tiers.get(kind)
-        rows += [_tier_cells(kind, tier) for tier in listed if isinstance(tier, dict)] if isinstance(listed, list) else []
+        rows += (
+            [_tier_cells(kind, tier) for tier in listed if isinstance(tier, dict)] if isinstance(listed, list) else []
+        )
     today = cost.get("today")
     if isinstance(today, dict):
         spent = f"${plain(today.get('usd'))} of ${plain(today.get('budget_usd'))} today"

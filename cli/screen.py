@@ -13,7 +13,7 @@ PIPE_WIDTH_COLUMNS = 200  # a pipe has no width; rich would fold at 80
 TEXT_LIMIT = 500  # characters of one field
 
 
-def plain(value: object) -> str:
+def plain(value: object, *, limit: int = TEXT_LIMIT) -> str:
     """A value as text that cannot command a terminal: no control, format or bidirectional characters.
 
     >>> plain("a\\x1b[31mb\\nc"), plain(None), plain(0.5), plain(1234.0)
@@ -23,7 +23,7 @@ def plain(value: object) -> str:
         return "-"
     if isinstance(value, float | int) and not isinstance(value, bool):
         return number(value)
-    text = " ".join(str(value)[:TEXT_LIMIT].split())
+    text = " ".join(str(value)[:limit].split())
     return "".join(character for character in text if character.isprintable())
 
 

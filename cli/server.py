@@ -14,7 +14,8 @@ from cli.outcome import CommandFailed, Misused, Refused, Unreachable
 
 Row: TypeAlias = dict[str, object]
 
-TIMEOUT: Final = httpx.Timeout(15.0, connect=3.0)  # seconds; a busy laptop may take a while to list
+ANSWER_TIMEOUT_S: Final = 15.0  # a busy laptop may take a while to list
+CONNECT_TIMEOUT_S: Final = 3.0
 PAGE_LIMIT: Final = 100  # items the server gives at once
 RETRY_AFTER_S: Final = 2.0  # when a busy server does not say
 RETRY_AFTER_LEAST_S: Final = 0.5
@@ -32,10 +33,22 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 class Server:
     """A connection to the product behind its one address."""
 
-    def __init__(self, url: str, *, transport: Transport | None = None, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        transport: Transport | None = None,
+        sleep: Sleep = asyncio.sleep,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         self._url = _checked_url(url)
         self._sleep = sleep
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, transport=transport, mounts=DIRECT)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            transport=transport,
+            mounts=DIRECT,
+        )
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

@@ -60,10 +60,23 @@ def read_answer(reply: Reply, evidence: Evidence) -> Answer:
     if reply.fault is not None:
         raise Objected((f"Call the tool {TOOL_NAME} exactly once; what came was: {plain(reply.fault, 100)}.",))
     answer = _parsed(reply.given)
-    objections = _objections((answer.explanation, *answer.recommendations), evidence)
+    objections = objections_to(answer, evidence)
     if objections:
         raise Objected(tuple(objections))
     return answer
+
+
+def objections_to(answer: Answer, evidence: Evidence) -> list[str]:
+    """What the words say that the evidence does not bear out."""
+    texts = (answer.explanation, *answer.recommendations)
+    names, figures = names_of(evidence), figures_of(evidence)
+    said = [without_names(text, names) for text in texts]
+    found = ["Write plain text: no tags, links or addresses."] if any(map(MARKUP.search, texts)) else []
+    streams = dict.fromkeys(name for text in said for name in strange_names(text, evidence))
+    numbers = dict.fromkeys(number for text in said for number in figures.unknown(text))
+    found += [f"{name[:NAMED_CHARS]!a} is no stream or device of the evidence; leave it out." for name in streams]
+    found += [f"{number[:NAMED_CHARS]!a} is not in the evidence; leave it out or correct it." for number in numbers]
+    return found
 
 
 def _parsed(given: object) -> Answer:
@@ -78,14 +91,3 @@ def _parsed(given: object) -> Answer:
 
 def _sentence(where: tuple[int | str, ...], message: str) -> str:
     return f"{ascii('.'.join(map(str, where)))[:NAMED_CHARS]}: {message}."
-
-
-def _objections(texts: tuple[str, ...], evidence: Evidence) -> list[str]:
-    names, figures = names_of(evidence), figures_of(evidence)
-    said = [without_names(text, names) for text in texts]
-    found = ["Write plain text: no tags, links or addresses."] if any(map(MARKUP.search, texts)) else []
-    streams = dict.fromkeys(name for text in said for name in strange_names(text, evidence))
-    numbers = dict.fromkeys(number for text in said for number in figures.unknown(text))
-    found += [f"{name[:NAMED_CHARS]!a} is no stream or device of the evidence; leave it out." for name in streams]
-    found += [f"{number[:NAMED_CHARS]!a} is not in the evidence; leave it out or correct it." for number in numbers]
-    return found

@@ -52,17 +52,15 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             flags = await clients.enter_async_context(
                 open_flags(configured, metrics, file=configured.flags_file, interval_s=configured.flags_interval_s)
             )
-            chain, judge = None, None
+            scoring, judge = None, None
             if model:
                 opening = open_chain(configured, model, metrics, percent=lambda: flags.current.sagemaker_percent)
-                chain = await clients.enter_async_context(opening)
-                judge = ModelJudge(chain, model.card, metrics)
+                scoring = await clients.enter_async_context(opening)
+                judge = ModelJudge(scoring.chain, model.card, metrics)
             purse = Purse(table, now, metrics, lambda: flags.current.llm_daily_usd)
             models = await clients.enter_async_context(open_language_models(configured, purse, metrics, now))
             cache = AnswerCache[Answer](time.monotonic, metrics)
-            explainer = Explainer(
-                models.providers, cache, metrics, flags=lambda: flags.current, now_s=time.monotonic
-            )
+            explainer = Explainer(models.providers, cache, metrics, flags=lambda: flags.current, now_s=time.monotonic)
             improver = await clients.enter_async_context(
                 Improver(table, explainer, now, metrics, sets_risk=lambda: flags.current.llm_sets_risk)
             )
@@ -81,7 +79,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             app.state.tiers = tiers.Board(
                 flags=lambda: flags.current,
                 model_version=model.card.version if model else None,
-                why_no_endpoint=chain.why_not_remote if chain else lambda: "no model fits",
+                why_no_endpoint=scoring.why_no_endpoint if scoring else lambda: "no model fits",
                 providers=models.providers,
                 warnings=models.warnings,
                 why_no_money=purse.why_not,

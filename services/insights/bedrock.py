@@ -26,6 +26,8 @@ from iops import clock
 from iops.aws import open_client
 from iops.clock import Clock
 from iops.settings import ServiceSettings
+from services.insights.profiles import Choice
+from services.insights.providers import Prompt, Reply, Unanswered
 from services.insights.replies import (
     TokenCount,
     garbled,
@@ -36,8 +38,6 @@ from services.insights.replies import (
     retry_after_s,
     unreachable,
 )
-from services.insights.profiles import Choice
-from services.insights.providers import Prompt, Reply, Unanswered
 
 READ_TIMEOUT_S: Final = 60.0  # between two bytes; a call's own deadline comes first
 DETAIL_LIMIT: Final = 80  # characters of an error's code, which is somebody else's text

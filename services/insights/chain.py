@@ -1,8 +1,9 @@
 """Which scorers there are: the trees here, and where it is set an endpoint for a share of the streams or beside."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -29,21 +30,33 @@ def load_model(directory: Path) -> Model | None:
     return model
 
 
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What scores, and why the endpoint would not be asked now (None: it would)."""
+
+    chain: Chain
+    why_no_endpoint: Callable[[], str | None]
+
+
 @asynccontextmanager
 async def open_chain(
     settings: InsightsSettings, model: Model, metrics: Metrics, *, percent: Percent
-) -> AsyncIterator[Chain]:
+) -> AsyncIterator[Scoring]:
     """Asks the endpoint, where one is set, for that share of the streams, or only compares with it."""
     local = LocalScorer(model, least_risk=QUIET_RISK)
 
     if settings.sagemaker_endpoint is None:
-        yield Canary(local, None, percent, metrics)
+        yield Scoring(Canary(local, None, percent, metrics), lambda: "no endpoint is set")
         return
     version = None if settings.sagemaker_shadow else model.card.version
     endpoint = settings.sagemaker_endpoint
     async with open_sagemaker(settings, metrics, time.monotonic, endpoint=endpoint, version=version) as remote:
         if settings.sagemaker_shadow:
             async with Shadow(LocalScorer(model), remote, percent, metrics) as shadow:  # which compares every kind
-                yield shadow
+                yield Scoring(shadow, lambda: "it is only compared with (IOPS_SAGEMAKER_SHADOW)")
         else:
-            yield Canary(local, remote, percent, metrics)
+
+            def why_no_endpoint() -> str | None:
+                return "the flag sagemaker_percent is 0" if percent() <= 0 else remote.why_not()
+
+            yield Scoring(Canary(local, remote, percent, metrics), why_no_endpoint)

@@ -14,7 +14,7 @@ from iops.observability import Metrics
 from services.insights.answer import Answer, Objected, objections_to, read_answer
 from services.insights.answer_cache import AnswerCache
 from services.insights.calls import ResilientProvider
-from services.insights.prompt import cache_key, prompt_of, with_objection
+from services.insights.prompt import cache_key_of, prompt_of, with_objection
 from services.insights.providers import Reason, Reply, Unanswered
 from services.insights.scorers import in_share
 
@@ -103,7 +103,9 @@ class Explainer:
                 log.info("model_unanswered", provider=provider.name, stream_id=evidence.stream_id, reason=error.reason)
                 continue
             self._answers.labels(provider.name, "answered").inc()
-            return Wording(answer, provider.name, self._call(provider, bill, began_s, is_cached=is_cached), tuple(asked))
+            return Wording(
+                answer, provider.name, self._call(provider, bill, began_s, is_cached=is_cached), tuple(asked)
+            )
         self._answers.labels("template", "fallback").inc()
         return Wording(None, None, self._paid(bill, began_s), tuple(asked))
 
@@ -113,14 +115,12 @@ class Explainer:
         async def make() -> Answer:
             return await self._words(provider, evidence, deadline_s, bill)
 
-        answer, is_cached = await self._cache.get_or(f"{provider.model_id} {cache_key(evidence)}", make)
+        answer, is_cached = await self._cache.get_or(f"{provider.model_id} {cache_key_of(evidence)}", make)
         if is_cached and objections_to(answer, evidence):  # the key is coarser than the figures people are told
             return await make(), False
         return answer, is_cached
 
-    async def _words(
-        self, provider: ResilientProvider, evidence: Evidence, deadline_s: float, bill: _Bill
-    ) -> Answer:
+    async def _words(self, provider: ResilientProvider, evidence: Evidence, deadline_s: float, bill: _Bill) -> Answer:
         """One answer; where the evidence does not bear it out, one more that is told why. Raises Unanswered."""
         prompt = prompt_of(evidence)
         reply = await provider.ask(evidence.stream_id, prompt, deadline_s=deadline_s)

@@ -82,10 +82,12 @@ class Improver:
                 reraise=True,
             )(self._table.transact, writes)
         except Conflict:
-            return self._reworded.labels("conflict").inc()  # expired, or an attempt of before was stored after all
+            self._reworded.labels("conflict").inc()  # expired, or an attempt of before was stored after all
+            return
         except TableUnavailable as error:
             self._reworded.labels("not_stored").inc()
-            return log.warning("words_lost", insight_id=insight.insight_id, reason=error.detail)
+            log.warning("words_lost", insight_id=insight.insight_id, reason=error.detail)
+            return
         self._reworded.labels("template" if better.explained_by == "template" else "model").inc()
         log.info(
             "insight_reworded",

@@ -12,7 +12,7 @@ import structlog
 from iops.clock import Clock
 from iops.observability import Metrics
 from services.insights.bedrock import open_bedrock
-from services.insights.calls import ResilientProvider
+from services.insights.calls import CallMetrics, ResilientProvider
 from services.insights.openai_compatible import open_openai_compatible
 from services.insights.profiles import Choice, chosen
 from services.insights.providers import Provider
@@ -35,7 +35,7 @@ async def open_language_models(
     settings: InsightsSettings, purse: Purse, metrics: Metrics, clock: Clock
 ) -> AsyncIterator[LanguageModels]:
     """Raises UnusableModel for a profile that has ended, is not known or has no route from the region."""
-    providers, warnings = [], {}
+    providers, warnings, counts = [], dict[str, str](), CallMetrics(metrics)
     async with AsyncExitStack() as clients:
         for name in dict.fromkeys(settings.explainers):
             if name == "bedrock":
@@ -46,13 +46,14 @@ async def open_language_models(
                 )
             else:
                 opening = _open_openai(settings, clock)
-            provider = ResilientProvider(await clients.enter_async_context(opening), purse, metrics, time.monotonic)
+            provider = ResilientProvider(await clients.enter_async_context(opening), purse, counts, time.monotonic)
             providers.append(await clients.enter_async_context(provider))
         yield LanguageModels(providers, warnings)
 
 
 def _open_openai(settings: InsightsSettings, clock: Clock) -> AbstractAsyncContextManager[Provider]:
-    assert settings.openai_base_url and settings.openai_model, "the settings refuse openai without them"
+    assert settings.openai_base_url is not None, "the settings refuse openai without it"
+    assert settings.openai_model is not None, "the settings refuse openai without it"
     return open_openai_compatible(
         settings.openai_base_url,
         settings.openai_model,

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from iops import clock
 from iops.clock import Clock
+from services.insights.profiles import TOKENS_PER_PRICE
+from services.insights.providers import Prompt, Reply
 from services.insights.replies import (
     TokenCount,
     garbled,
@@ -24,8 +26,6 @@ from services.insights.replies import (
     tokens_of,
     unreachable,
 )
-from services.insights.profiles import TOKENS_PER_PRICE
-from services.insights.providers import Prompt, Reply
 
 TIMEOUT: Final = httpx.Timeout(60, connect=3, pool=3)  # seconds, between two bytes; a call's own deadline comes first
 CONNECTIONS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=8)  # twice the calls at a time

@@ -9,7 +9,7 @@ from ulid import ULID
 from iops import items
 from iops.clock import from_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
-from iops.insight import Evidence, Finding, Insight, PredictionType
+from iops.insight import Evidence, Finding, Insight
 from iops.items import Stream
 from iops.table import Table
 from iops.telemetry import Window
@@ -75,7 +75,7 @@ def evidence_of(stream: Stream, finding: Finding, window: Window, around: Around
 
 
 def make_insight(stream: Stream, finding: Finding, evidence: Evidence, *, worth: Worth, now: datetime) -> Insight:
-    """The insight of a finding in the template's words, under the name of the episode that it opens, goes on or ends."""
+    """The insight of a finding in the template's words, under the name of the episode it opens, goes on or ends."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
     named = evidence.model_copy(update={"prediction_type": kind})

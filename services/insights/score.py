@@ -55,6 +55,25 @@ class Examined:
     window: Window
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Streams that were judged together."""
+
+    members: Sequence[_Member]
+    views: Mapping[str, View]
+    findings: Mapping[str, Finding]
+
+    def findings_of(self, members: Sequence[_Member]) -> dict[str, Finding]:
+        """Theirs only."""
+        return {each.stream.stream_id: self.findings[each.stream.stream_id] for each in members}
+
+    def plain_facts(self, member: _Member) -> tuple[Fact, ...]:
+        """The figures of a disk with which nothing is wrong."""
+        view = self.views[member.stream.stream_id]
+        peers = [other for other in self.views.values() if other is not view]
+        return (*latency_facts(view, peers_await_ms(peers)), *load_facts(view))
+
+
 class Scorer:
     """Scores groups one at a time each; what it remembers of streams is only a cache of the table."""
 
@@ -85,42 +104,45 @@ class Scorer:
         Raises TableUnavailable; what was written until then stays and is not written again.
         """
         async with self._lock(request.peer_group):
-            loaded = await self._load_group(request)
-            views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
-            findings = await self._judge(loaded, views)
-            current = [member for member in loaded if self._is_current(member.past.window, request.since_ms)]
-            among = {id_: findings[id_] for id_ in (member.stream.stream_id for member in current)}
-            worths = Counter([await self._tell(member, among) for member in current])
-        log.info("group_scored", peer_group=request.peer_group, streams=len(loaded), **worths)
+            await self._score_group(request)
 
     async def examine(self, stream: Stream) -> Examined | None:
         """What there is to say of one stream now, which is written nowhere; None where it sent nothing of late.
 
         Raises TableUnavailable.
         """
-        request = ScoringRequest(peer_group=stream.peer_group, since_ms=to_epoch_ms(self._clock()))
         async with self._lock(stream.peer_group):
-            loaded = await self._load_group(request)
-            views = {member.stream.stream_id: view_of(member.subject) for member in loaded}
-            findings = await self._judge(loaded, views)
-        current = {each.stream.stream_id: each for each in loaded if self._is_current(each.past.window, 0)}
-        if stream.stream_id not in current:
+            return await self._examine(stream)
+
+    async def _score_group(self, request: ScoringRequest) -> None:
+        group = await self._judge_group(request)
+        current = [each for each in group.members if self._is_current(each.past.window, request.since_ms)]
+        findings = group.findings_of(current)
+        worths = Counter([await self._tell(member, findings) for member in current])
+        log.info("group_scored", peer_group=request.peer_group, streams=len(group.members), **dict(worths))
+
+    async def _examine(self, stream: Stream) -> Examined | None:
+        request = ScoringRequest(peer_group=stream.peer_group, since_ms=to_epoch_ms(self._clock()))
+        group = await self._judge_group(request)
+        current = [each for each in group.members if self._is_current(each.past.window, 0)]
+        member = next((each for each in current if each.stream.stream_id == stream.stream_id), None)
+        if member is None:
             return None
-        among = {id_: findings[id_] for id_ in current}
-        member = current[stream.stream_id]
-        if not among[stream.stream_id].facts:
-            peers = [views[id_] for id_ in current if id_ != stream.stream_id]
-            facts = _plain_facts(views[stream.stream_id], peers)
-            among[stream.stream_id] = among[stream.stream_id].model_copy(update={"facts": facts})
-        return Examined(member.stream, among, member.past.window)
+        findings = group.findings_of(current)
+        if not findings[stream.stream_id].facts:
+            facts = group.plain_facts(member)
+            findings[stream.stream_id] = findings[stream.stream_id].model_copy(update={"facts": facts})
+        return Examined(member.stream, findings, member.past.window)
+
+    async def _judge_group(self, request: ScoringRequest) -> _Group:
+        rows = await self._table.query(items.members_query(request.peer_group))
+        found = await asyncio.gather(*(self._load(items.item_to_member(row), request) for row in rows))
+        members = [member for member in found if member is not None]
+        views = {member.stream.stream_id: view_of(member.subject) for member in members}
+        return _Group(members, views, await self._judge(members, views))
 
     def _lock(self, peer_group: str) -> asyncio.Lock:
         return self._groups.setdefault(peer_group, asyncio.Lock())
-
-    async def _load_group(self, request: ScoringRequest) -> list[_Member]:
-        rows = await self._table.query(items.members_query(request.peer_group))
-        members = await asyncio.gather(*(self._load(items.item_to_member(row), request) for row in rows))
-        return [member for member in members if member is not None]
 
     async def _tell(self, member: _Member, among: Mapping[str, Finding]) -> Worth:
         stream, worth = member.stream, Worth.SCORE
@@ -190,11 +212,6 @@ class Scorer:
         """There are new samples, and the newest is of now: what an agent kept for hours says nothing of the present."""
         oldest_ms = max(since_ms, to_epoch_ms(self._clock()) - CURRENT_MS)
         return len(window) > 0 and window.at_ms[-1] >= oldest_ms
-
-
-def _plain_facts(view: View, peers: Sequence[View]) -> tuple[Fact, ...]:
-    """The figures of a disk with which nothing is wrong."""
-    return (*latency_facts(view, peers_await_ms(peers)), *load_facts(view))
 
 
 def device_kind(stream_id: str, volume_type: str | None) -> str:

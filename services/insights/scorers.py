@@ -44,10 +44,6 @@ class Scorer(Protocol):
         """What the trees say of [disk, feature], at least one disk. Raises ScorerUnavailable."""
         ...
 
-    def why_not(self) -> str | None:
-        """Why it would not answer now; None where it would."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -63,10 +59,6 @@ class Chain(Protocol):
 
     async def predict(self, stream_ids: Sequence[str], features: Features) -> Scored:
         """Always answers."""
-        ...
-
-    def why_not_remote(self) -> str | None:
-        """Why no stream's score would come from the endpoint now; None where some would."""
         ...
 
 
@@ -88,9 +80,6 @@ class LocalScorer:
         if not told.any():
             return whole
         return merge(told, await asyncio.to_thread(self._model.predict, features[told]), take(whole, ~told))
-
-    def why_not(self) -> None:
-        """It always answers."""
 
 
 class Canary:
@@ -123,12 +112,6 @@ class Canary:
         here = None if chosen.all() else await self._local.predict(features[~chosen])
         scored_by = tuple(SAGEMAKER if is_chosen else LOCAL for is_chosen in chosen)
         return Scored(merge(chosen, there, here), scored_by, (None,) * len(stream_ids))
-
-    def why_not_remote(self) -> str | None:
-        """No endpoint, no share, or it rests."""
-        if self._remote is None:
-            return "no endpoint is set"
-        return "the flag sagemaker_percent is 0" if self._percent() <= 0 else self._remote.why_not()
 
     async def _ask(self, features: Features) -> Raw:
         if self._remote is None:

@@ -57,10 +57,6 @@ class Shadow:
             self._begin(asked, features[chosen], take(raw, chosen))
         return Scored(raw, (LOCAL,) * len(stream_ids), (None,) * len(stream_ids))
 
-    def why_not_remote(self) -> str:
-        """Its scores are never served."""
-        return "it is only compared with (IOPS_SAGEMAKER_SHADOW)"
-
     def _begin(self, stream_ids: Sequence[str], features: Features, local: Raw) -> None:
         if len(self._under_way) >= COMPARISONS_LIMIT:
             self._missed.labels("busy").inc(len(stream_ids))

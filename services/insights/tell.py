@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 import structlog
 
@@ -30,6 +29,7 @@ from services.insights.record import (
 from services.insights.trigger import should_explain
 
 log = structlog.get_logger()
+
 
 class Teller:
     """What becomes of findings. An insight is stored in the template's words; better ones come when they come."""

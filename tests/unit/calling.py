@@ -4,10 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from iops.items import nano_to_usd, usd_to_nano
 from iops.observability import Metrics
 from services.insights.breaker import Breaker
 from services.insights.calls import CallMetrics, ResilientProvider
 from services.insights.providers import Prompt, Reply, Unanswered
+from services.insights.purse import Purse, Reservation
+from tests.unit.builders import AT
 from tests.unit.virtual_time import now_s
 
 MOST_USD = 0.01
@@ -62,7 +65,7 @@ class FakeProvider:
         return REPLY
 
 
-class FakePurse:
+class FakePurse(Purse):
     """Counts; refuses on demand, and takes as long as a test says."""
 
     def __init__(self, refusal: Unanswered | None = None, *, takes_s: float = 0.0) -> None:
@@ -71,17 +74,18 @@ class FakePurse:
         self.reserved: list[float] = []
         self.settled: list[tuple[float, float, int, int]] = []  # reserved, cost, tokens in, out
 
-    async def reserve(self, most_usd: float) -> None:
+    async def reserve(self, most_usd: float) -> Reservation:
         await asyncio.sleep(self.takes_s)
         if self.refusal is not None:
             raise self.refusal
         self.reserved.append(most_usd)
+        return Reservation(str(len(self.reserved)), AT.date(), usd_to_nano(most_usd))
 
     async def settle(
-        self, stream_id: str, *, reserved_usd: float, cost_usd: float, tokens_in: int, tokens_out: int
+        self, stream_id: str, *, reservation: Reservation, cost_usd: float, tokens_in: int, tokens_out: int
     ) -> None:
         await asyncio.sleep(self.takes_s)
-        self.settled.append((reserved_usd, cost_usd, tokens_in, tokens_out))
+        self.settled.append((nano_to_usd(reservation.most_nano), cost_usd, tokens_in, tokens_out))
 
 
 def full(_: float, longest_s: float) -> float:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.insights.replies import only_call, prompt_tokens, refused, retry_after_s, tokens_of
 from services.insights.providers import Prompt
+from services.insights.replies import only_call, prompt_tokens, refused, retry_after_s, tokens_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PROMPT = Prompt("s" * 300, "u" * 30, "explain", "d" * 20, {"type": "object"})

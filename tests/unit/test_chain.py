@@ -88,9 +88,10 @@ async def test_without_the_setting_no_client_is_opened_whatever_the_flag_says(
 ) -> None:
     monkeypatch.setattr(chain_module, "open_sagemaker", None)
     settings = InsightsSettings(sagemaker_shadow=is_shadow)
-    async with open_chain(settings, Model(model_dir), Metrics(), percent=lambda: 100) as chain:
-        scored = await chain.predict(STREAMS, np.abs(some_features(5)))
-    assert isinstance(chain, Canary)
+    async with open_chain(settings, Model(model_dir), Metrics(), percent=lambda: 100) as scoring:
+        scored = await scoring.chain.predict(STREAMS, np.abs(some_features(5)))
+    assert isinstance(scoring.chain, Canary)
+    assert scoring.why_no_endpoint() == "no endpoint is set"
     assert (set(scored.scored_by), set(scored.fell_back_from)) == ({"local"}, {"sagemaker: not_configured"})
     assert np.isfinite(scored.raw.margin).all()
 
@@ -120,12 +121,12 @@ async def test_the_endpoint_of_the_setting_is_asked_for_the_flags_share_or_compa
         aws_timeout_s=0.5,
     )
     percent = 0.0
-    async with open_chain(settings, model, Metrics(), percent=lambda: percent) as chain:
-        before = await chain.predict(STREAMS, np.abs(some_features(5)))
+    async with open_chain(settings, model, Metrics(), percent=lambda: percent) as scoring:
+        before = await scoring.chain.predict(STREAMS, np.abs(some_features(5)))
         percent = 100
-        scored = await chain.predict(STREAMS, np.abs(some_features(5)))
+        scored = await scoring.chain.predict(STREAMS, np.abs(some_features(5)))
 
-    assert isinstance(chain, kind)
+    assert isinstance(scoring.chain, kind)
     assert opened == [("risk", None if is_shadow else model.card.version)]
     assert set(before.fell_back_from) == {None}
     assert set(scored.scored_by) == {"local"}

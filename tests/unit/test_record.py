@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from iops.errors import Conflict
-from iops.insight import Fact, Finding, PredictionType
+from iops.insight import Fact, Finding, Insight, PredictionType
 from iops.items import Stream, item_to_insight
-from services.insights.record import Worth, make_insight, weigh, write_insight
-from services.insights.template import TEMPLATES, explain
+from services.insights.recall import Around
+from services.insights.record import Worth, evidence_of, make_insight, weigh, write_insight
 from tests.unit.builders import AT, AT_MS, DISK, a_finding, a_stream, a_window, nothing_wrong
 from tests.unit.fakes import FakeTable
 
@@ -100,7 +100,7 @@ def test_the_insight_carries_the_words_and_the_numbers() -> None:
         risk_score=93.3, prediction_type=STALL, facts=(fact,), is_hard_rule=True, confidence=0.95, began_at=began_at
     )
 
-    insight = make_insight(a_stream(), finding, a_window(60), worth=Worth.INSIGHT, now_ms=AT_MS)
+    insight = an_insight_of(a_stream(), finding)
 
     assert insight.title == f"{DISK} has stalled: requests are in flight and none completes"
     assert "Evidence: nothing completed for 20 s." in insight.explanation
@@ -111,9 +111,7 @@ def test_the_insight_carries_the_words_and_the_numbers() -> None:
 
 
 def test_a_recovery_has_the_type_of_what_it_ends() -> None:
-    insight = make_insight(
-        an_ill_stream(90, FAIL_SLOW), nothing_wrong(), a_window(), worth=Worth.RECOVERY, now_ms=AT_MS
-    )
+    insight = an_insight_of(an_ill_stream(90, FAIL_SLOW), nothing_wrong(), Worth.RECOVERY)
 
     assert (insight.prediction_type, insight.risk_score) == (FAIL_SLOW, 0)
     assert insight.title == f"{DISK} has recovered"
@@ -123,9 +121,14 @@ def test_a_recovery_has_the_type_of_what_it_ends() -> None:
 def test_an_insight_of_a_running_slowness_keeps_its_name() -> None:
     stream = an_ill_stream(70, DEGRADED)
 
-    insight = make_insight(stream, a_finding(85, FAIL_SLOW), a_window(), worth=Worth.INSIGHT, now_ms=AT_MS)
+    insight = an_insight_of(stream, a_finding(85, FAIL_SLOW))
 
     assert insight.prediction_type is DEGRADED
+
+
+def an_insight_of(stream: Stream, finding: Finding, worth: Worth = Worth.INSIGHT) -> Insight:
+    evidence = evidence_of(stream, finding, a_window(60), Around(peers=3), now=AT)
+    return make_insight(stream, finding, evidence, worth=worth, now=AT)
 
 
 def a_stored_stream(**fields: Any) -> dict[str, Any]:
@@ -137,7 +140,7 @@ async def test_of_two_scorers_that_saw_the_same_one_writes_and_the_other_writes_
     fake = FakeTable()
     fake.add(a_stored_stream())
     stream, finding = a_stream(), a_finding()
-    first, second = (make_insight(stream, finding, a_window(), worth=Worth.INSIGHT, now_ms=AT_MS) for _ in range(2))
+    first, second = (an_insight_of(stream, finding) for _ in range(2))
 
     await write_insight(fake.table(), stream, finding, first)
     with pytest.raises(Conflict):
@@ -150,7 +153,7 @@ async def test_of_two_scorers_that_saw_the_same_one_writes_and_the_other_writes_
 def test_an_episode_keeps_its_name_and_its_words_follow_what_is_known_now() -> None:
     finding = a_finding(100, PredictionType.THROUGHPUT_THROTTLING)
 
-    insight = make_insight(an_ill_stream(85, FAIL_SLOW), finding, a_window(), worth=Worth.INSIGHT, now_ms=AT_MS)
+    insight = an_insight_of(an_ill_stream(85, FAIL_SLOW), finding)
 
     assert insight.prediction_type is FAIL_SLOW
     assert "throttled at its provisioned limit" in insight.title

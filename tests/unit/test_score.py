@@ -21,6 +21,7 @@ from services.insights.score import Scorer, device_kind
 from services.insights.windows import Windows
 from tests.unit.builders import AT, AT_MS, a_batch, a_window
 from tests.unit.fakes import FakeTable, aws_error
+from tests.unit.words import a_teller
 
 MINUTE = timedelta(minutes=1)
 HANGS: dict[str, Any] = {
@@ -42,7 +43,8 @@ class Scene:
 
     def another_scorer(self) -> Scorer:
         table, metrics = self.fake.table(), Metrics()
-        return Scorer(table, Windows(table, self.clock, metrics, limit=100), self.clock, metrics)
+        windows = Windows(table, self.clock, metrics, limit=100)
+        return Scorer(table, windows, a_teller(table, self.clock, metrics), self.clock, metrics)
 
     async def add_stream(self, stream_id: str, *, last_minute: Window | None = None, **batch: Any) -> None:
         """A stream that ingest has seen, as slow in its last minute as it is told to be."""

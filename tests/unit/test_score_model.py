@@ -20,6 +20,7 @@ from tests.unit.builders import AT, AT_MS, a_window
 from tests.unit.fakes import aws_error
 from tests.unit.models import SURE, FakeChain, a_judge
 from tests.unit.test_score import HANGS, MINUTE, Scene
+from tests.unit.words import a_teller
 
 SICK = "web-1:sda"
 DISKS = ("sda", "sdb", "sdc", "sdd")
@@ -35,7 +36,8 @@ class ModelScene(Scene):
     def another_scorer(self) -> Scorer:
         table, self.metrics = self.fake.table(), Metrics()
         windows = Windows(table, self.clock, self.metrics, limit=100)
-        return Scorer(table, windows, self.clock, self.metrics, self.judge())
+        teller = a_teller(table, self.clock, self.metrics)
+        return Scorer(table, windows, teller, self.clock, self.metrics, self.judge())
 
     def judge(self) -> ModelJudge:
         return a_judge(self.chain, self.metrics)
