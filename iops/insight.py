@@ -137,6 +137,7 @@ class Insight(Evidence):
     explanation: str
     recommendations: tuple[str, ...]
     is_asked_for: bool = False  # by a person; nobody is alerted of it
+    is_confirmed: bool = True  # a hard rule, or two scorings in a row: what is 80 or more may be told
     scored_by: str
     asked_before: tuple[str, ...] = ()  # scorers that did not answer, and why
     explained_by: str  # "template", or the provider of a language model: "bedrock", "openai"
@@ -159,33 +160,3 @@ class Feedback(BaseModel):
     prediction_type: PredictionType | None = None  # what it was instead, where a wrong cause has a name
     given_by: str = "unknown"  # the caller's address
     quiet_until: AwareDatetime | None = None  # dismissed: the same trouble of the stream is not told again before
-
-
-class AlertState(StrEnum):
-    """What a person has to do with an episode."""
-
-    FIRING = "firing"
-    RESOLVED = "resolved"
-
-
-class Alert(BaseModel):
-    """An episode of one stream and one prediction type: what a person is told about, once."""
-
-    model_config = ConfigDict(frozen=True)
-
-    alert_id: str  # the fingerprint of stream and prediction type
-    stream_id: str
-    peer_group: str
-    prediction_type: PredictionType
-    state: AlertState
-    risk_score: RiskScore  # of the newest insight
-    opened_at: AwareDatetime
-    updated_at: AwareDatetime
-    resolved_at: AwareDatetime | None = None
-    insight_id: str  # the newest insight
-    opened_by: str  # the insight that people were told of
-    title: str
-    explanation: str
-    recommendations: tuple[str, ...]
-    facts: tuple[Fact, ...]
-    version: int  # grows by one with each change

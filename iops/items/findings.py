@@ -8,7 +8,7 @@ from typing import Final
 from iops import contract
 from iops.baseline import Baseline, Usual
 from iops.clock import to_epoch_ms
-from iops.insight import Alert, Feedback, Insight
+from iops.insight import Feedback, Insight
 from iops.items.rows import Item, key_of, number
 
 WORD_PREFIX: Final = "word#"
@@ -124,36 +124,6 @@ def claim_update(outbox_key: Item, *, owner: str, now_ms: int, lease_ms: int) ->
             ":now": number(now_ms),
         },
     }
-
-
-def alert_put(alert: Alert) -> Item:
-    """Stores an alert; holds only if its last version is still the one before."""
-    item = key_of(f"alert#{alert.alert_id}", "alert") | {
-        contract.TIME_KEY: number(to_epoch_ms(alert.updated_at)),
-        contract.STREAM_KEY: {"S": alert.stream_id},
-        "state": {"S": alert.state},
-        "version": number(alert.version),
-        "doc": {"S": alert.model_dump_json()},
-    }
-    if alert.resolved_at is not None:
-        item[contract.TTL_ATTRIBUTE] = number(to_epoch_ms(alert.resolved_at) // 1000 + contract.ALERT_TTL_S)
-    if alert.version == 1:
-        return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
-    return {
-        "Item": item,
-        "ConditionExpression": "version = :before",
-        "ExpressionAttributeValues": {":before": number(alert.version - 1)},
-    }
-
-
-def item_to_alert(item: Item) -> Alert:
-    """An `alert` row."""
-    return Alert.model_validate_json(item["doc"]["S"])
-
-
-def alerts_of_stream_query(stream_id: str) -> Item:
-    """The alerts of one stream, newest first, through the index."""
-    return _of_stream_query(stream_id, "alert")
 
 
 def insights_of_stream_query(stream_id: str, *, limit: int) -> Item:

@@ -1,91 +1,218 @@
-"""What an insight changes about the alerts of its stream; pure decisions, idempotent for an insight seen twice."""
+"""One alert's life: what an insight, time or a person changes about it, and whether people are to hear of that.
 
-import hashlib
-from collections.abc import Sequence
+Pure decisions. Each gives the alert one version on and a line for its history, or None where nothing changes.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
 
-from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
-from iops.insight import Alert, AlertState, Insight, PredictionType
+from iops.alert import Alert, AlertState, Change, alert_id_of
+from iops.contract import PAGE_RISK_SCORE
+from iops.errors import InvalidInput, Problem
+from iops.insight import Insight
+
+CALM: Final = timedelta(minutes=10)  # below 60 for so long, and it is over
+LEAST_FIRING: Final = timedelta(minutes=5)
+REOPENING: Final = timedelta(minutes=30)  # of being resolved: what comes back is the same episode
+BETWEEN_TELLINGS: Final = timedelta(minutes=30)  # of one alert, however often it flaps
+
+
+class Wish(StrEnum):
+    """What people should hear."""
+
+    NOTHING = "nothing"
+    TELL = "tell"  # that it fires
+    REMIND = "remind"  # that it still fires
+    HANDLE = "handle"  # nothing more for now: somebody took it
+    END = "end"  # that it is over, if they were told
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The alerts to store (each one version on), and whether the insight goes to the bus."""
+class Step:
+    """A change of one alert."""
 
-    changed: tuple[Alert, ...]
-    is_published: bool
-
-
-def alert_id_of(stream_id: str, prediction_type: PredictionType | None) -> str:
-    """The fingerprint of an episode: 16 hex digits, the same for the same stream and type."""
-    return hashlib.blake2b(f"{stream_id}\0{prediction_type}".encode(), digest_size=8).hexdigest()
+    alert: Alert
+    change: Change
+    wish: Wish = Wish.NOTHING
 
 
-def decide(insight: Insight, alerts: Sequence[Alert]) -> Decision:
-    """What becomes of an insight; `alerts` are those of its stream, in any state.
+def opens(insight: Insight) -> bool:
+    """An insight that may open an episode: at 80 or more in two scorings in a row, or by a hard rule."""
+    return insight.risk_score >= PAGE_RISK_SCORE and insight.is_confirmed
 
-    The bus gets every insight but those that only repeat a page: its rule tells people of what is 80 or more, so an
-    episode that goes on at 80 or more stays off the bus.
+
+def take(insight: Insight, before: Alert | None, *, silenced_until: datetime | None, now: datetime) -> Step | None:
+    """What an insight of 60 or more changes about the alert of its type.
+
+    `silenced_until` is the end of the silence that matches it; None where none does.
     """
-    alert_id = alert_id_of(insight.stream_id, insight.prediction_type)
-    current = next((alert for alert in alerts if alert.alert_id == alert_id), None)
-    if insight.risk_score < INSIGHT_RISK_SCORE:
-        firing = (alert for alert in alerts if alert.state is AlertState.FIRING)
-        return Decision(tuple(_resolved(alert, insight) for alert in firing), is_published=True)
-    if current is not None and current.state is AlertState.FIRING:
-        # The insight that opened the episode comes again only when its publication was not confirmed.
-        is_published = insight.risk_score < PAGE_RISK_SCORE or current.opened_by == insight.insight_id
-        changed = () if current.insight_id == insight.insight_id else (_updated(current, insight),)
-        return Decision(changed, is_published=is_published)
-    if insight.risk_score < PAGE_RISK_SCORE:
-        return Decision((), is_published=True)
-    return Decision((_opened(alert_id, insight, current),), is_published=True)
+    if before is not None and before.is_active:
+        return _update(insight, before, now)
+    return _open(insight, before, silenced_until, now) if opens(insight) else None
 
 
-def _opened(alert_id: str, insight: Insight, before: Alert | None) -> Alert:
-    return Alert(
-        alert_id=alert_id,
+def take_recovery(insight: Insight, before: Alert, *, now: datetime) -> Step | None:
+    """The stream is below 60: the alert may end if that lasts."""
+    if not before.is_active or before.recovering_since is not None:
+        return None
+    changes: dict[str, Any] = {
+        "recovering_since": now,
+        "risk_score": insight.risk_score,
+        "insight_id": insight.insight_id,
+    }
+    return _step(before, "recovering", now, by="scorer", insight_id=insight.insight_id, **changes)
+
+
+def due_at(alert: Alert) -> datetime | None:
+    """When time alone will change it; None where it will not."""
+    if not alert.is_active:
+        return None
+    instants = [_ends_at(alert), alert.silenced_until, _told_again_at(alert)]
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def pass_time(alert: Alert, *, now: datetime) -> Step | None:
+    """What time has changed by `now`; None where it has changed nothing."""
+    ends_at, told_again_at = _ends_at(alert), _told_again_at(alert)
+    if not alert.is_active:
+        return None
+    if ends_at is not None and ends_at <= now:
+        return _resolve(alert, now, by="time")
+    if alert.silenced_until is not None and alert.silenced_until <= now:
+        wish = Wish.TELL if alert.page_id is None else Wish.REMIND
+        return _step(alert, "unsilenced", now, by="time", wish=wish, state=AlertState.FIRING, silenced_until=None)
+    if told_again_at is not None and told_again_at <= now:
+        return _step(alert, "told", now, by="time", wish=Wish.TELL)
+    return None
+
+
+def acknowledge(alert: Alert, *, by: str, reason: str | None, now: datetime) -> Step | None:
+    """Somebody is at it. Raises InvalidInput for what is over."""
+    _refuse_resolved(alert)
+    if alert.state is AlertState.ACKNOWLEDGED:
+        return None
+    changes = {"state": AlertState.ACKNOWLEDGED, "silenced_until": None, "handled_by": by}
+    return _step(alert, "acknowledged", now, by=by, reason=reason, wish=Wish.HANDLE, **changes)
+
+
+def silence(alert: Alert, *, until: datetime, by: str, reason: str | None, now: datetime) -> Step | None:
+    """Nobody wants to hear of it until then. Raises InvalidInput for what is over."""
+    _refuse_resolved(alert)
+    if alert.state is AlertState.SILENCED and alert.silenced_until is not None and alert.silenced_until >= until:
+        return None
+    changes = {"state": AlertState.SILENCED, "silenced_until": until, "handled_by": by}
+    return _step(alert, "silenced", now, by=by, reason=reason, wish=Wish.HANDLE, **changes)
+
+
+def resolve(alert: Alert, *, by: str, reason: str | None, now: datetime) -> Step | None:
+    """A person says that it is over; None where it is already."""
+    return _resolve(alert, now, by=by, reason=reason) if alert.is_active else None
+
+
+def _open(insight: Insight, before: Alert | None, silenced_until: datetime | None, now: datetime) -> Step:
+    assert insight.prediction_type is not None, "what opens an episode has a type"
+    is_same = before is not None and before.resolved_at is not None and now - before.resolved_at < REOPENING
+    kept: dict[str, Any] = {"opened_at": now, "opened_by": insight.insight_id, "version": 1}
+    if before is not None:
+        kept["version"] = before.version + 1
+    if is_same and before is not None:
+        kept |= {
+            "opened_at": before.opened_at,
+            "opened_by": before.opened_by,
+            "reopened": before.reopened + 1,
+            "told_at": before.told_at,
+            "peak_risk_score": before.peak_risk_score,
+        }
+    alert = Alert(
+        alert_id=alert_id_of(insight.stream_id, insight.prediction_type),
         stream_id=insight.stream_id,
         peer_group=insight.peer_group,
         prediction_type=insight.prediction_type,
-        state=AlertState.FIRING,
-        risk_score=insight.risk_score,
-        opened_at=insight.created_at,
-        updated_at=insight.created_at,
-        insight_id=insight.insight_id,
-        opened_by=insight.insight_id,
-        title=insight.title,
-        explanation=insight.explanation,
-        recommendations=insight.recommendations,
-        facts=insight.facts,
-        version=1 if before is None else before.version + 1,
+        state=AlertState.FIRING if silenced_until is None else AlertState.SILENCED,
+        silenced_until=silenced_until,
+        updated_at=now,
+        **_words(insight),
+        **kept | {"peak_risk_score": max(insight.risk_score, kept.get("peak_risk_score", 0))},
+    )
+    is_told_soon = alert.told_at is not None and now - alert.told_at < BETWEEN_TELLINGS
+    wish = Wish.NOTHING if silenced_until is not None or is_told_soon else Wish.TELL
+    what = "reopened" if is_same else "opened"
+    return Step(alert, _change(alert, what, now, by="scorer", insight_id=insight.insight_id), wish)
+
+
+def _update(insight: Insight, alert: Alert, now: datetime) -> Step | None:
+    if insight.insight_id == alert.insight_id and insight.risk_score == alert.risk_score:
+        return None  # the one it was opened with, once more
+    what = "worse_again" if alert.recovering_since is not None else "updated"
+    peak = max(alert.peak_risk_score, insight.risk_score)
+    changes = _words(insight) | {"peak_risk_score": peak, "recovering_since": None}
+    return _step(alert, what, now, by="scorer", insight_id=insight.insight_id, **changes)
+
+
+def _resolve(alert: Alert, now: datetime, *, by: str, reason: str | None = None) -> Step:
+    changes = {"state": AlertState.RESOLVED, "resolved_at": now, "recovering_since": None, "silenced_until": None}
+    handled_by = {} if by == "time" else {"handled_by": by}
+    return _step(alert, "resolved", now, by=by, reason=reason, wish=Wish.END, **changes, **handled_by)
+
+
+def _ends_at(alert: Alert) -> datetime | None:
+    if alert.recovering_since is None:
+        return None
+    return max(alert.recovering_since + CALM, alert.opened_at + LEAST_FIRING)
+
+
+def _told_again_at(alert: Alert) -> datetime | None:
+    """It came back so soon that nobody was told again, and still fires."""
+    is_untold = alert.state is AlertState.FIRING and alert.page_id is None and alert.told_at is not None
+    return alert.told_at + BETWEEN_TELLINGS if is_untold and alert.told_at is not None else None
+
+
+def _words(insight: Insight) -> dict[str, Any]:
+    """The newest insight's."""
+    return {
+        "risk_score": insight.risk_score,
+        "insight_id": insight.insight_id,
+        "title": insight.title,
+        "explanation": insight.explanation,
+        "recommendations": insight.recommendations,
+        "facts": insight.facts,
+    }
+
+
+def _step(
+    alert: Alert,
+    what: str,
+    now: datetime,
+    *,
+    by: str,
+    wish: Wish = Wish.NOTHING,
+    reason: str | None = None,
+    **changes: Any,
+) -> Step:
+    insight_id = changes.get("insight_id")
+    after = alert.model_copy(update=changes | {"updated_at": now, "version": alert.version + 1})
+    return Step(after, _change(after, what, now, by=by, reason=reason, insight_id=insight_id), wish)
+
+
+def _change(
+    alert: Alert, what: str, now: datetime, *, by: str, reason: str | None = None, insight_id: str | None = None
+) -> Change:
+    return Change(
+        alert_id=alert.alert_id,
+        version=alert.version,
+        at=now,
+        what=what,
+        by=by,
+        risk_score=alert.risk_score,
+        insight_id=insight_id,
+        reason=reason,
     )
 
 
-def _updated(alert: Alert, insight: Insight) -> Alert:
-    return alert.model_copy(
-        update={
-            "risk_score": insight.risk_score,
-            "updated_at": insight.created_at,
-            "insight_id": insight.insight_id,
-            "title": insight.title,
-            "explanation": insight.explanation,
-            "recommendations": insight.recommendations,
-            "facts": insight.facts,
-            "version": alert.version + 1,
-        }
-    )
-
-
-def _resolved(alert: Alert, insight: Insight) -> Alert:
-    """Keeps the facts of the illness: they are why people were told."""
-    return alert.model_copy(
-        update={
-            "state": AlertState.RESOLVED,
-            "risk_score": insight.risk_score,
-            "updated_at": insight.created_at,
-            "resolved_at": insight.created_at,
-            "insight_id": insight.insight_id,
-            "version": alert.version + 1,
-        }
-    )
+def _refuse_resolved(alert: Alert) -> None:
+    if not alert.is_active:
+        raise InvalidInput([Problem("alert_id", "this alert is resolved; there is nothing to do about it")])

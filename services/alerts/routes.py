@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel
 
 from iops import items
+from iops.alert import Alert, AlertState
 from iops.errors import NotFound
-from iops.insight import Alert, AlertState
 from iops.problems import error_responses
 from iops.table import Table
 

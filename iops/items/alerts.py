@@ -1,0 +1,204 @@
+"""Rows of what people are told about: alerts with their history, pages, events on their way, silences, and timers."""
+
+from datetime import datetime
+from typing import Final
+
+from iops import contract
+from iops.alert import Alert, Change, Event, Page, Silence
+from iops.clock import to_epoch_ms
+from iops.items.rows import Item, key_of, number
+
+CHANGE_PREFIX: Final = "change#"
+DELIVERY_PREFIX: Final = "delivery#"
+
+
+def alert_put(alert: Alert) -> Item:
+    """Stores an alert; holds only if its last version is still the one before."""
+    item = key_of(f"alert#{alert.alert_id}", "alert") | {
+        contract.TIME_KEY: number(to_epoch_ms(alert.updated_at)),
+        contract.STREAM_KEY: {"S": alert.stream_id},
+        "state": {"S": alert.state},
+        "version": number(alert.version),
+        "doc": {"S": alert.model_dump_json()},
+    }
+    if alert.resolved_at is not None:
+        item[contract.TTL_ATTRIBUTE] = _after(alert.resolved_at, contract.ALERT_TTL_S)
+    return _if_next(item, alert.version)
+
+
+def item_to_alert(item: Item) -> Alert:
+    """An `alert` row."""
+    return Alert.model_validate_json(item["doc"]["S"])
+
+
+def alerts_of_stream_query(stream_id: str) -> Item:
+    """The alerts of one stream, newest first, through the index."""
+    return {
+        "IndexName": contract.STREAM_INDEX,
+        "KeyConditionExpression": "stream_id = :id",
+        "FilterExpression": "entity_type = :type",
+        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": "alert"}},
+        "ScanIndexForward": False,
+    }
+
+
+def change_put(change: Change) -> Item:
+    """A line of an alert's history; holds only if nobody wrote that line."""
+    item = key_of(f"alert#{change.alert_id}", f"{CHANGE_PREFIX}{change.version:08}") | {
+        contract.TTL_ATTRIBUTE: _after(change.at, contract.ALERT_TTL_S),
+        "doc": {"S": change.model_dump_json()},
+    }
+    return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
+
+
+def changes_query(alert_id: str, *, limit: int) -> Item:
+    """An alert's history, newest first."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": f"alert#{alert_id}"}, ":prefix": {"S": CHANGE_PREFIX}},
+        "ScanIndexForward": False,
+        "Limit": limit,
+        "ConsistentRead": True,
+    }
+
+
+def item_to_change(item: Item) -> Change:
+    """A line of an alert's history."""
+    return Change.model_validate_json(item["doc"]["S"])
+
+
+def page_put(page: Page) -> Item:
+    """Stores a page; holds only if its last version is still the one before."""
+    item = key_of(f"page#{page.page_id}", "page") | {
+        "version": number(page.version),
+        "doc": {"S": page.model_dump_json()},
+    }
+    if page.resolved_at is not None:
+        item[contract.TTL_ATTRIBUTE] = _after(page.resolved_at, contract.ALERT_TTL_S)
+    return _if_next(item, page.version)
+
+
+def item_to_page(item: Item) -> Page:
+    """A `page` row."""
+    return Page.model_validate_json(item["doc"]["S"])
+
+
+def newest_page_key(page_key: str) -> Item:
+    """Where it stands which page of a peer group and type is the newest."""
+    return key_of(f"page#{page_key}", "newest")
+
+
+def newest_page_put(page_key: str, page: Page, *, version: int) -> Item:
+    """Makes a page the newest of its peer group and type; holds only if nobody else did since."""
+    item = newest_page_key(page_key) | {
+        "version": number(version),
+        "page_id": {"S": page.page_id},
+        contract.TTL_ATTRIBUTE: _after(page.opened_at, contract.ALERT_TTL_S),
+    }
+    return _if_next(item, version)
+
+
+def due_key(entity_id: str) -> Item:
+    """The timer of an alert (`alert#<id>`) or a page (`page#<id>`)."""
+    return key_of(entity_id, "due")
+
+
+def due_item(entity_id: str, at: datetime) -> Item:
+    """A timer, which the list of `due` rows has by time."""
+    return due_key(entity_id) | {contract.TIME_KEY: number(to_epoch_ms(at))}
+
+
+def overdue_query(entity_type: str, *, now_ms: int, limit: int) -> Item:
+    """Rows of one kind whose time has come, the oldest first."""
+    return {
+        "IndexName": contract.ENTITY_TYPE_INDEX,
+        "KeyConditionExpression": "entity_type = :type AND #ts <= :now",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": {":type": {"S": entity_type}, ":now": number(now_ms)},
+        "Limit": limit,
+    }
+
+
+def delivery_key(event_id: str, target: str) -> Item:
+    """Where an event lies until a target took it."""
+    return key_of(f"event#{event_id}", f"{DELIVERY_PREFIX}{target}")
+
+
+def delivery_item(event: Event, target: str, *, not_before: datetime) -> Item:
+    """An event on its way to one target; deleted when that took it."""
+    return delivery_key(event.event_id, target) | {
+        contract.TIME_KEY: number(to_epoch_ms(not_before)),
+        "doc": {"S": event.model_dump_json()},
+    }
+
+
+def item_to_event(item: Item) -> Event:
+    """A delivery's event."""
+    return Event.model_validate_json(item["doc"]["S"])
+
+
+def put_off_update(key: Item, *, owner: str, until_ms: int, attempts: int) -> Item:
+    """Lets go of a delivery that failed, until it is tried again; holds only for its owner."""
+    return {
+        "Key": key,
+        "UpdateExpression": "SET #ts = :until, attempts = :attempts REMOVE lease_owner, lease_until",
+        "ConditionExpression": "lease_owner = :owner",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": {
+            ":until": number(until_ms),
+            ":attempts": number(attempts),
+            ":owner": {"S": owner},
+        },
+    }
+
+
+def silence_item(silence: Silence) -> Item:
+    """The row of a silence, which lists it by its end."""
+    return key_of(f"silence#{silence.silence_id}", "silence") | {
+        contract.TIME_KEY: number(to_epoch_ms(silence.ends_at)),
+        contract.TTL_ATTRIBUTE: _after(silence.ends_at, contract.ALERT_TTL_S),
+        "doc": {"S": silence.model_dump_json()},
+    }
+
+
+def item_to_silence(item: Item) -> Silence:
+    """A `silence` row."""
+    return Silence.model_validate_json(item["doc"]["S"])
+
+
+def silences_query(*, now_ms: int) -> Item:
+    """The silences that have not ended."""
+    return {
+        "IndexName": contract.ENTITY_TYPE_INDEX,
+        "KeyConditionExpression": "entity_type = :type AND #ts > :now",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": {":type": {"S": "silence"}, ":now": number(now_ms)},
+    }
+
+
+def delete_present(key: Item) -> Item:
+    """Deletes a row; holds only if it is there, so of two who deal with it one does."""
+    return {"Key": key, "ConditionExpression": "attribute_exists(entity_id)"}
+
+
+def version_check(entity_id: str, entity_type: str, version: int) -> Item:
+    """Holds only if a row still has this version."""
+    return {
+        "Key": key_of(entity_id, entity_type),
+        "ConditionExpression": "version = :seen",
+        "ExpressionAttributeValues": {":seen": number(version)},
+    }
+
+
+def _if_next(item: Item, version: int) -> Item:
+    if version == 1:
+        return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
+    return {
+        "Item": item,
+        "ConditionExpression": "version = :before",
+        "ExpressionAttributeValues": {":before": number(version - 1)},
+    }
+
+
+def _after(at: datetime, seconds: int) -> Item:
+    return number(to_epoch_ms(at) // 1000 + seconds)

@@ -1,0 +1,169 @@
+"""The loop over the outbox: each insight changes its alerts in one transaction, which also takes its row away."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from pydantic import ValidationError
+
+from iops import items
+from iops.alert import alert_id_of
+from iops.clock import Clock
+from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY
+from iops.errors import Conflict, Unavailable
+from iops.insight import Insight
+from iops.items import Item
+from iops.observability import Metrics
+from iops.table import Table
+from services.alerts import episode
+from services.alerts.docket import WRITES_LIMIT, Docket
+from services.alerts.silences import Silences
+
+log = structlog.get_logger()
+
+ROWS_AT_ONCE: Final = 200
+PAGES_AT_ONCE: Final = 20  # looked through for rows that can be read
+GROUPS_AT_ONCE: Final = 8  # transactions under way
+TOGETHER: Final = 10  # insights of a peer group in one transaction: they meet in one page
+LONGEST_PAUSE_S: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    key: Item
+    insight: Insight
+
+
+class Intake:
+    """Takes each insight once, whatever dies in between and however many replicas there are: the row goes in the
+    transaction that changes the alert, so of two that deal with it one writes nothing."""
+
+    def __init__(
+        self, table: Table, silences: Silences, clock: Clock, metrics: Metrics, *, targets: Sequence[str], poll_s: float
+    ) -> None:
+        self._table = table
+        self._silences = silences
+        self._clock = clock
+        self._targets = targets
+        self._poll_s = poll_s
+        self._unreadable: set[str] = set()
+        self._handled = metrics.counter("iops_outbox_rows", "Outbox rows by what became of them", "outcome")
+        self._age_s = metrics.histogram("iops_outbox_age_seconds", "Age of an insight when its row was taken")
+
+    async def run(self) -> None:
+        """Passes until it is cancelled; pauses longer while the table is away."""
+        pause_s = self._poll_s
+        while True:
+            try:
+                is_settled = await self.take_once()
+                pause_s = self._poll_s if is_settled else min(2 * pause_s, LONGEST_PAUSE_S)
+            except Unavailable as error:
+                log.warning("intake_waited", reason=error.detail)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            except Exception:  # a loop that dies would tell nobody anything any more
+                log.exception("intake_failed")
+                pause_s = LONGEST_PAUSE_S
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - replicas drift apart
+
+    async def take_once(self) -> bool:
+        """One pass over the oldest rows; False where something of it has to be tried again. Raises Unavailable."""
+        await self._silences.refresh()
+        groups: defaultdict[str, list[_Row]] = defaultdict(list)
+        for row in await self._oldest_of_streams():
+            groups[row.insight.peer_group].append(row)
+        slots = asyncio.Semaphore(GROUPS_AT_ONCE)
+
+        async def take_group(rows: list[_Row]) -> bool:
+            async with slots:
+                return await self._take_group(rows)
+
+        return all(await asyncio.gather(*map(take_group, groups.values())))
+
+    async def _take_group(self, rows: list[_Row]) -> bool:
+        is_settled = True
+        for start in range(0, len(rows), TOGETHER):
+            is_settled &= await self._take_together(rows[start : start + TOGETHER])
+        return is_settled
+
+    async def _take_together(self, rows: list[_Row]) -> bool:
+        """False where somebody else changed one of the alerts since it was read: decided again in the next pass."""
+        docket = Docket(self._table, self._targets, now=self._clock())
+        for row in rows:
+            await self._take(docket, row.insight)
+        gone = [{"Delete": items.delete_present(row.key)} for row in rows]
+        if len(rows) > 1 and len(docket.writes()) + len(gone) > WRITES_LIMIT:
+            return all([await self._take_together([row]) for row in rows])
+        try:
+            await docket.commit(*gone)
+        except Conflict:
+            self._handled.labels("conflict").inc(len(rows))
+            return False
+        for change in docket.changes:
+            log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
+        for row in rows:
+            self._handled.labels("taken").inc()
+            self._age_s.observe((docket.now - row.insight.created_at).total_seconds())
+        return True
+
+    async def _take(self, docket: Docket, insight: Insight) -> None:
+        if insight.risk_score < PAGE_RISK_SCORE:
+            docket.tell_insight(insight.insight_id)
+        if insight.risk_score < INSIGHT_RISK_SCORE:
+            await self._take_recovery(docket, insight)
+            return
+        assert insight.prediction_type is not None, "what is wrong has a type"
+        before = await docket.alert(alert_id_of(insight.stream_id, insight.prediction_type))
+        until = self._silences.until(insight.stream_id, insight.peer_group, insight.prediction_type, now=docket.now)
+        step = episode.take(insight, before, silenced_until=until, now=docket.now)
+        if step is not None:
+            has_company = any(each.risk_score >= PAGE_RISK_SCORE for each in insight.neighbours)
+            await docket.take(step, has_company=has_company)
+
+    async def _take_recovery(self, docket: Docket, insight: Insight) -> None:
+        """Every alert of the stream: from the index, which may lag, and the one the insight is about as it truly is."""
+        listed = await self._table.query(items.alerts_of_stream_query(insight.stream_id))
+        found = {items.item_to_alert(row).alert_id: None for row in listed}
+        if insight.prediction_type is not None:
+            found[alert_id_of(insight.stream_id, insight.prediction_type)] = None
+        for alert_id in found:
+            alert = await docket.alert(alert_id)
+            step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
+            if step is not None:
+                await docket.take(step)
+
+    async def _oldest_of_streams(self) -> list[_Row]:
+        """The oldest row of each stream: a recovery waits until what it ends was dealt with.
+
+        A row that cannot be read stays, for a person or a newer program, and holds up nobody: the next page is read.
+        """
+        oldest: dict[str, _Row] = {}
+        start: Item | None = None
+        for _ in range(PAGES_AT_ONCE):
+            page, start = await self._table.query_page(
+                items.list_query("outbox", limit=ROWS_AT_ONCE, start=start, oldest_first=True)
+            )
+            for item in page:
+                insight = self._read(item)
+                if insight is not None:
+                    key = items.key_of(item[PARTITION_KEY]["S"], "outbox")
+                    oldest.setdefault(insight.stream_id, _Row(key, insight))
+            if oldest or start is None:
+                break
+        return list(oldest.values())
+
+    def _read(self, item: Item) -> Insight | None:
+        key = item[PARTITION_KEY]["S"]
+        try:
+            return items.item_to_insight(item)
+        except ValidationError:
+            if key not in self._unreadable:  # said once, not twice a second
+                self._handled.labels("unreadable").inc()
+                log.exception("outbox_row_unreadable", key=key)
+                self._unreadable.add(key)
+            return None

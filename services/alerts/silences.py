@@ -1,0 +1,45 @@
+"""The silences that hold now, as this replica last read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from iops import items
+from iops.alert import Silence
+from iops.clock import Clock, to_epoch_ms
+from iops.insight import PredictionType
+from iops.table import Table
+
+MAX_AGE: Final = timedelta(seconds=5)  # a silence holds a few seconds after it is made
+
+
+class Silences:
+    """A short-lived copy of a short list."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._held: Sequence[Silence] = ()
+        self._read_at: datetime | None = None
+
+    async def refresh(self) -> None:
+        """Reads them where that was long ago. Raises TableUnavailable."""
+        now = self._clock()
+        if self._read_at is not None and timedelta(0) <= now - self._read_at < MAX_AGE:
+            return
+        rows = await self._table.query(items.silences_query(now_ms=to_epoch_ms(now)))
+        self._held = [items.item_to_silence(row) for row in rows]
+        self._read_at = now
+
+    def until(
+        self, stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
+    ) -> datetime | None:
+        """When the last silence ends that matches this trouble now; None where none does."""
+        ends = [
+            silence.ends_at
+            for silence in self._held
+            if silence.begins_at <= now < silence.ends_at and silence.matches(stream_id, peer_group, prediction_type)
+        ]
+        return max(ends, default=None)

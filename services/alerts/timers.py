@@ -1,0 +1,108 @@
+"""The loop over timers: what time alone changes about alerts and pages."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from iops import items
+from iops.clock import Clock, to_epoch_ms
+from iops.contract import PARTITION_KEY
+from iops.errors import Conflict, Unavailable
+from iops.items import Item
+from iops.observability import Metrics
+from iops.table import Table
+from services.alerts import episode, pages
+from services.alerts.docket import Docket
+
+log = structlog.get_logger()
+
+ROWS_AT_ONCE: Final = 50
+POLL_S: Final = 2.0  # between two looks: half a read unit each
+LONGEST_PAUSE_S: Final = 30.0
+
+
+class Timers:
+    """Safe with any number of replicas: what is stored holds only for the version it was decided on."""
+
+    def __init__(self, table: Table, clock: Clock, metrics: Metrics, *, targets: Sequence[str]) -> None:
+        self._table = table
+        self._clock = clock
+        self._targets = targets
+        self._rung = metrics.counter("iops_alert_timers", "Timers that rang, by what became of them", "outcome")
+
+    async def run(self) -> None:
+        """Passes until it is cancelled."""
+        pause_s = POLL_S
+        while True:
+            try:
+                await self.ring_once()
+                pause_s = POLL_S
+            except Unavailable as error:
+                log.warning("timers_waited", reason=error.detail)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            except Exception:  # a loop that dies would resolve nothing any more
+                log.exception("timers_failed")
+                pause_s = LONGEST_PAUSE_S
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - replicas drift apart
+
+    async def ring_once(self) -> None:
+        """Every timer whose time has come, once. Raises Unavailable."""
+        now_ms = to_epoch_ms(self._clock())
+        rows, _ = await self._table.query_page(items.overdue_query("due", now_ms=now_ms, limit=ROWS_AT_ONCE))
+        for row in rows:
+            try:
+                outcome = await self._ring(row[PARTITION_KEY]["S"])
+            except Conflict:
+                outcome = "conflict"  # somebody changed it first, and set its timer anew
+            except Unavailable:
+                raise
+            except Exception:  # one that cannot be read must not keep all others from ringing
+                log.exception("timer_failed", key=row[PARTITION_KEY]["S"])
+                outcome = "failed"
+            self._rung.labels(outcome).inc()
+
+    async def _ring(self, entity_id: str) -> str:
+        kind, _, name = entity_id.partition("#")
+        docket = Docket(self._table, self._targets, now=self._clock())
+        await (self._ring_alert(docket, name) if kind == "alert" else self._ring_page(docket, name))
+        if docket.is_empty:
+            await self._set_anew(docket, entity_id, kind, name)
+            return "early"
+        await docket.commit()
+        for change in docket.changes:
+            log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
+        return "changed"
+
+    async def _ring_alert(self, docket: Docket, alert_id: str) -> None:
+        alert = await docket.alert(alert_id)
+        step = episode.pass_time(alert, now=docket.now) if alert is not None else None
+        if step is not None:
+            await docket.take(step)
+
+    async def _ring_page(self, docket: Docket, page_id: str) -> None:
+        page = await docket.page(page_id)
+        told = pages.pass_time(page, now=docket.now) if page is not None else None
+        if told is not None:
+            await docket.take_page(told)
+
+    async def _set_anew(self, docket: Docket, entity_id: str, kind: str, name: str) -> None:
+        """A timer that nothing belongs to, or that rings before its time, is put right; raises Conflict where what it
+        belongs to is changing."""
+        if kind == "alert":
+            alert = await docket.alert(name)
+            due, version = (episode.due_at(alert), alert.version) if alert else (None, None)
+        else:
+            page = await docket.page(name)
+            due, version = (pages.due_at(page), page.version) if page else (None, None)
+        timer: Item = (
+            {"Delete": {"Key": items.due_key(entity_id)}}
+            if due is None
+            else {"Put": {"Item": items.due_item(entity_id, due)}}
+        )
+        checks = [] if version is None else [{"ConditionCheck": items.version_check(entity_id, kind, version)}]
+        await self._table.transact([timer, *checks])
