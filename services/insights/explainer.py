@@ -37,7 +37,7 @@ class Wording:
 class _Bill:
     """What all calls of one question took."""
 
-    model_id: str = ""
+    model_id: str = ""  # the last one that was asked
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
@@ -72,14 +72,19 @@ class Explainer:
             "iops_explainer_objections", "Answers that the evidence does not bear out", "provider"
         )
 
-    def why_nobody(self, stream_id: str) -> tuple[str, ...]:
-        """Why none of the models there are may be asked about a stream; empty where one may, or there is none."""
+    def why_nobody(self, stream_id: str, *, is_busy: bool = False) -> tuple[str, ...]:
+        """Why none of the models there are may be asked about a stream; empty where one may, or there is none.
+
+        `is_busy`: the caller has no place for one more answer.
+        """
         flags = self._flags()
         reason: Reason | None = None
         if not flags.ai_enabled:
             reason = "disabled"
         elif not in_share([stream_id], flags.llm_percent)[0]:
             reason = "not_in_share"
+        elif is_busy:
+            reason = "busy"
         return () if reason is None else tuple(f"{each.name}: {reason}" for each in self._providers)
 
     def may_ask(self, stream_id: str) -> bool:
@@ -103,11 +108,12 @@ class Explainer:
                 log.info("model_unanswered", provider=provider.name, stream_id=evidence.stream_id, reason=error.reason)
                 continue
             self._answers.labels(provider.name, "answered").inc()
-            return Wording(
-                answer, provider.name, self._call(provider, bill, began_s, is_cached=is_cached), tuple(asked)
-            )
+            is_cached = is_cached and not bill.model_id  # the model before may have been paid
+            bill.model_id = provider.model_id
+            return Wording(answer, provider.name, self._call(bill, began_s, is_cached=is_cached), tuple(asked))
         self._answers.labels("template", "fallback").inc()
-        return Wording(None, None, self._paid(bill, began_s), tuple(asked))
+        paid = self._call(bill, began_s) if bill.model_id else None  # for words that nobody will read
+        return Wording(None, None, paid, tuple(asked))
 
     async def _ask(
         self, provider: ResilientProvider, evidence: Evidence, deadline_s: float, bill: _Bill
@@ -138,24 +144,12 @@ class Explainer:
             self._objections.labels(provider.name).inc()
             raise Unanswered("objected", "; ".join(error.objections)) from error
 
-    def _call(self, provider: ResilientProvider, bill: _Bill, began_s: float, *, is_cached: bool) -> ModelCall:
-        return ModelCall(
-            model_id=provider.model_id,
-            tokens_in=bill.tokens_in,
-            tokens_out=bill.tokens_out,
-            cost_usd=round(bill.cost_usd, 9),
-            latency_ms=round(1000 * (self._now_s() - began_s), 1),
-            is_cached=is_cached,
-        )
-
-    def _paid(self, bill: _Bill, began_s: float) -> ModelCall | None:
-        """What was paid for words that nobody will read."""
-        if not bill.model_id:
-            return None
+    def _call(self, bill: _Bill, began_s: float, *, is_cached: bool = False) -> ModelCall:
         return ModelCall(
             model_id=bill.model_id,
             tokens_in=bill.tokens_in,
             tokens_out=bill.tokens_out,
             cost_usd=round(bill.cost_usd, 9),
             latency_ms=round(1000 * (self._now_s() - began_s), 1),
+            is_cached=is_cached,
         )

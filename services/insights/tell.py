@@ -48,8 +48,7 @@ class Teller:
         now_ms = to_epoch_ms(now)
         worth = weigh(stream, finding, now_ms=now_ms)
         if finding.risk_score >= INSIGHT_RISK_SCORE:
-            is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
-            self._ill.labels("model" if is_for_a_model else "template").inc()
+            self._ill.labels("model" if _is_for_a_model(worth, finding, stream) else "template").inc()
         if worth in (Worth.INSIGHT, Worth.RECOVERY):
             await self._write(stream, findings, window, worth=worth, now=now)
         elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_worth_a_row(stream, finding, now_ms=now_ms)):
@@ -75,7 +74,7 @@ class Teller:
         finding = findings[stream.stream_id]
         evidence = await self.gather(stream, findings, window, now=now)
         insight = make_insight(stream, finding, evidence, worth=worth, now=now)
-        is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
+        is_for_a_model = _is_for_a_model(worth, finding, stream)
         if is_for_a_model:
             insight = self._improver.announce(insight)
         try:
@@ -86,6 +85,10 @@ class Teller:
         if is_for_a_model:
             self._improver.begin(insight, evidence)
         _log(insight)
+
+
+def _is_for_a_model(worth: Worth, finding: Finding, stream: Stream) -> bool:
+    return worth is Worth.INSIGHT and should_explain(finding, stream)
 
 
 def _log(insight: Insight) -> None:
