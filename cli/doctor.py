@@ -27,13 +27,19 @@ async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Ou
 
 async def _check(server: Server, name: str, path: str) -> Row:
     try:
-        if name == "ingest":
-            await server.probe(path)
-        elif await server.read(path) is None:  # a list is always there, if only an empty one
-            raise Refused(f"{path} answered 404: something else is at this address")
+        why_not = await _ask(server, name, path)
     except Refused as error:
-        return {"service": name, "works": False, "why_not": str(error)}
-    return {"service": name, "works": True, "why_not": None}
+        why_not = str(error)
+    return {"service": name, "works": why_not is None, "why_not": why_not}
+
+
+async def _ask(server: Server, name: str, path: str) -> str | None:
+    """None where it works. A list is always there, if only an empty one. Raises Refused."""
+    if name == "ingest":
+        await server.probe(path)
+        return None
+    found = await server.read(path)
+    return f"{path} answered 404: something else is at this address" if found is None else None
 
 
 async def _read(server: Server, path: str) -> Row:

@@ -1,7 +1,6 @@
 """What becomes of a finding: what is written, counted, and given to a language model."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from iops import items
 from iops.insight import Feedback, Finding, Insight, PredictionType, Verdict
@@ -31,9 +30,10 @@ class Desk:
         self.improver = Improver(table, explainer, clock_at(), self.metrics, sets_risk=lambda: False)
         self.teller = Teller(table, clock_at(), self.metrics, self.improver)
 
-    async def tell(self, finding: Finding, stream: Stream | None = None, **others: Any) -> Worth:
-        findings: Mapping[str, Finding] = {DISK: finding, **others}
-        return await self.teller.tell(stream or a_stream(), findings, a_window())
+    async def tell(
+        self, finding: Finding, stream: Stream | None = None, *, others: Mapping[str, Finding] | None = None
+    ) -> Worth:
+        return await self.teller.tell(stream or a_stream(), {DISK: finding, **(others or {})}, a_window())
 
     def insights(self) -> list[Insight]:
         return [items.item_to_insight(row) for row in self.fake.of_type("insight")]
@@ -68,7 +68,7 @@ async def test_the_insight_knows_its_ill_peers_and_the_last_word_on_the_like() -
     )
     desk.fake.add(items.insight_item(before), items.word_put(items.Word(said, None), 0)["Item"])
 
-    await desk.tell(a_finding(90), **{PEER: a_finding(70), "web-1:nvme2n1": nothing_wrong()})
+    await desk.tell(a_finding(90), others={PEER: a_finding(70), "web-1:nvme2n1": nothing_wrong()})
 
     (insight,) = (each for each in desk.insights() if each.insight_id != "01")
     assert insight.peers == 2
