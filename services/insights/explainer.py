@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -31,16 +31,18 @@ class Wording:
     provider: str | None  # whose answer it is
     call: ModelCall | None  # None where no model was paid for
     asked: tuple[str, ...]  # who did not answer, and why: "bedrock: throttled"
+    objections: tuple[str, ...] = ()  # to answers that were refused, the one before a better one too
 
 
 @dataclass(slots=True)
 class _Bill:
-    """What all calls of one question took."""
+    """What all calls of one question took, and what was wrong with their answers."""
 
     model_id: str = ""  # the last one that was asked
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
+    objections: list[str] = field(default_factory=list)
 
     def add(self, model_id: str, reply: Reply) -> None:
         self.model_id = model_id
@@ -110,10 +112,11 @@ class Explainer:
             self._answers.labels(provider.name, "answered").inc()
             is_cached = is_cached and not bill.model_id  # the model before may have been paid
             bill.model_id = provider.model_id
-            return Wording(answer, provider.name, self._call(bill, began_s, is_cached=is_cached), tuple(asked))
+            call = self._call(bill, began_s, is_cached=is_cached)
+            return Wording(answer, provider.name, call, tuple(asked), tuple(bill.objections))
         self._answers.labels("template", "fallback").inc()
         paid = self._call(bill, began_s) if bill.model_id else None  # for words that nobody will read
-        return Wording(None, None, paid, tuple(asked))
+        return Wording(None, None, paid, tuple(asked), tuple(bill.objections))
 
     async def _ask(
         self, provider: ResilientProvider, evidence: Evidence, deadline_s: float, bill: _Bill
@@ -134,15 +137,19 @@ class Explainer:
         try:
             return read_answer(reply, evidence)
         except Objected as error:
-            self._objections.labels(provider.name).inc()
+            self._note(provider, error, bill)
             prompt = with_objection(prompt, reply.given, error.objections)
         reply = await provider.ask(evidence.stream_id, prompt, deadline_s=deadline_s)
         bill.add(provider.model_id, reply)
         try:
             return read_answer(reply, evidence)
         except Objected as error:
-            self._objections.labels(provider.name).inc()
+            self._note(provider, error, bill)
             raise Unanswered("objected", "; ".join(error.objections)) from error
+
+    def _note(self, provider: ResilientProvider, error: Objected, bill: _Bill) -> None:
+        self._objections.labels(provider.name).inc()
+        bill.objections += error.objections
 
     def _call(self, bill: _Bill, began_s: float, *, is_cached: bool = False) -> ModelCall:
         return ModelCall(
