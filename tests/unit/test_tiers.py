@@ -1,14 +1,18 @@
 """What `GET /tiers` says of who would score and explain, and of why the others would not."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from iops.flags import Flags
 from services.insights.calls import ResilientProvider
+from services.insights.scorers import ScorerUnavailable
 from services.insights.tiers import NOT_SET, Board, Tier
 from tests.unit.calling import FakeProvider, reason_of, resilient, throttled
+from tests.unit.fakes import aws_error
 from tests.unit.speaking import Speaker, speaking
+from tests.unit.test_scorers import FakeRuntime, a_scorer, some_features
 from tests.unit.virtual_time import in_virtual_time
 from tests.unit.words import WILLING
 
@@ -98,3 +102,21 @@ async def test_a_model_that_is_left_in_peace_says_for_how_long() -> None:
     await reason_of(provider)
 
     assert said((await a_board(provider).read()).explaining)["bedrock"] == "rests for 30 s more (throttled)"
+
+
+@in_virtual_time
+async def test_an_endpoint_at_rest_says_for_how_long() -> None:
+    runtime = FakeRuntime()
+    endpoint = a_scorer(runtime)
+    assert endpoint.why_not() is None
+    runtime.failure = aws_error("ThrottlingException")
+    for _ in range(3):
+        with pytest.raises(ScorerUnavailable):
+            await endpoint.predict(some_features(1))
+    await asyncio.sleep(29.9)
+
+    tiers = await a_board(why_no_endpoint=endpoint.why_not).read()
+
+    assert said(tiers.scoring)["sagemaker"] == "it failed 3 times in a row and rests for 1 s"
+    await asyncio.sleep(0.1)
+    assert endpoint.why_not() is None
