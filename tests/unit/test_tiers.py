@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 
 from iops.flags import Flags
+from iops.observability import Metrics
 from services.insights.calls import ResilientProvider
 from services.insights.scorers import ScorerUnavailable
 from services.insights.tiers import NOT_SET, Board, Tier
+from tests.unit.builders import clock_at
 from tests.unit.calling import FakeProvider, reason_of, resilient, throttled
-from tests.unit.fakes import aws_error
+from tests.unit.fakes import FakeTable, aws_error
 from tests.unit.speaking import Speaker, speaking
 from tests.unit.test_scorers import FakeRuntime, a_scorer, some_features
 from tests.unit.virtual_time import in_virtual_time
-from tests.unit.words import WILLING
+from tests.unit.words import WILLING, a_teller
 
 
 class Purse:
@@ -30,7 +32,12 @@ class Purse:
 
 def a_board(*providers: ResilientProvider, flags: Flags = WILLING, purse: Purse | None = None, **fields: Any) -> Board:
     """One replica with a model of its own and no endpoint."""
-    usual: dict[str, Any] = {"model_version": "v7", "why_no_endpoint": lambda: "no endpoint is set", "warnings": {}}
+    usual: dict[str, Any] = {
+        "model_version": "v7",
+        "why_no_endpoint": lambda: "no endpoint is set",
+        "warnings": {},
+        "teller": a_teller(FakeTable().table(), clock_at(), Metrics()),
+    }
     purse = purse or Purse(None)
     return Board(flags=lambda: flags, providers=providers, why_no_money=purse.why_not, **usual | fields)
 
