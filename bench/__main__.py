@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from services.insights.settings import InsightsSettings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -124,24 +127,52 @@ def score(
 @app.command()
 def explain(
     as_json: Json = False,
-    provider: Annotated[Literal["template"], typer.Option(help="Who puts the evidence into words.")] = "template",
+    provider: Annotated[
+        Literal["template", "bedrock", "openai"], typer.Option(help="Who puts the evidence into words.")
+    ] = "template",
+    model: Annotated[str | None, typer.Option(help="Instead of the one that the environment names.")] = None,
+    usd: Annotated[float, typer.Option(min=0, help="What all calls may cost together.")] = 1.0,
     records: Annotated[int, typer.Option(min=1, help="At most, in the order of the file.")] = 1_000,
     words: Annotated[bool, typer.Option("--words", help="Print the words themselves too.")] = False,
 ) -> None:
-    """Check the words for the golden evidence: true numbers, strongest facts, one next step."""
-    import time
+    """Check the words for the golden evidence: true numbers, strongest facts, one next step.
 
-    from bench.explain import lines_of, measure, read_records, tell_by_template, words_of
+    A language model is asked as the service asks it, with the service's settings: IOPS_BEDROCK_MODEL, AWS credentials;
+    IOPS_OPENAI_BASE_URL, IOPS_OPENAI_MODEL.
+    """
+    from pydantic import ValidationError
 
-    chosen, tell = read_records()[:records], {"template": tell_by_template}[provider]
-    if words and not as_json:
-        for record in chosen:
-            told = asyncio.run(tell(record.evidence))
-            if told.words is not None:
-                typer.echo("\n".join(words_of(record, told.words)) + "\n")
-    figures = asyncio.run(measure(chosen, tell, time.perf_counter))
+    from bench.ask import settings_of
+    from bench.explain import lines_of
+    from services.insights.profiles import UnusableModel
+
+    try:
+        settings = None if provider == "template" else settings_of(provider, model)
+        figures = asyncio.run(_explain(settings, usd, records, is_shown=words and not as_json))
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(problem["msg"] for problem in error.errors())) from error
+    except UnusableModel as error:
+        raise typer.BadParameter(str(error)) from error
     typer.echo(json.dumps({"bench": "explain", **figures}) if as_json else "\n".join(lines_of(figures)))
     raise typer.Exit(1 if figures["failures"] else 0)
+
+
+async def _explain(settings: InsightsSettings | None, usd: float, records: int, *, is_shown: bool) -> dict[str, Any]:
+    import time
+    from contextlib import AsyncExitStack
+
+    from bench.ask import open_teller
+    from bench.explain import Record, Told, measure, read_records, tell_by_template, words_of
+
+    def show(record: Record, told: Told) -> None:
+        if is_shown and told.words is not None:
+            typer.echo("\n".join(words_of(record, told.words)) + "\n")
+
+    async with AsyncExitStack() as clients:
+        tell = (
+            tell_by_template if settings is None else await clients.enter_async_context(open_teller(settings, usd=usd))
+        )
+        return await measure(read_records()[:records], tell, time.perf_counter, show=show)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ from iops.insight import Evidence
 from services.insights.template import EXPLANATION_CHARS, NEIGHBOUR_CHARS, TOLD_FACTS, Explanation, explain, shown
 
 GOLDEN: Final = Path(__file__).parents[1] / "tests" / "golden" / "evidence.json"
-TITLE_CHARS: Final = 160
-STEP_CHARS: Final = 200
 STEPS: Final = range(2, 5)
 ROUNDING: Final = 0.02  # 8.1 for 8.13 is the same number
 # Not what belongs to a word (nvme0n1, gp3); 1,234 is one number.
@@ -34,15 +32,29 @@ CHECKS: Final[Mapping[str, str]] = {
 }
 
 
+class Lengths(NamedTuple):
+    """How many characters a person is asked to read at most."""
+
+    title: int
+    explanation: int
+    recommendation: int
+
+
+TEMPLATE_LENGTHS: Final = Lengths(160, EXPLANATION_CHARS, 200)
+MODEL_LENGTHS: Final = Lengths(160, 1_200, 300)  # what the prompt allows
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What somebody said of one evidence; `words` is None where `objection` says why there are none."""
+    """What somebody said of one evidence; `words` is None where `why_not` says why there are none."""
 
     words: Explanation | None
-    objection: str | None = None
+    why_not: str | None = None
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
+    objections: tuple[str, ...] = ()  # to answers that were refused, also where a later one was not
+    lengths: Lengths = TEMPLATE_LENGTHS
 
 
 Teller = Callable[[Evidence], Awaitable[Told]]  # the template, or a language model behind a provider
@@ -61,14 +73,14 @@ def read_records(path: Path = GOLDEN) -> list[Record]:
     return [Record(row["name"], Evidence.model_validate(row["evidence"])) for row in rows]
 
 
-def problems_of(evidence: Evidence, words: Explanation) -> dict[str, str]:
+def problems_of(evidence: Evidence, words: Explanation, lengths: Lengths = TEMPLATE_LENGTHS) -> dict[str, str]:
     """By check, what is wrong with the words; nothing for what is right."""
     found = {
         "names_stream": _unnamed(evidence, words),
         "tells_facts": _untold(evidence, words),
         "invents_nothing": _invented(evidence, words),
         "one_next_step": _no_step(words),
-        "is_short": _long(words),
+        "is_short": _long(words, lengths),
         "is_printable": _unprintable(words),
     }
     return {check: problem for check, problem in found.items() if problem}
@@ -79,7 +91,13 @@ async def tell_by_template(evidence: Evidence) -> Told:
     return Told(explain(evidence))
 
 
-async def measure(records: Sequence[Record], tell: Teller, timer: Callable[[], float]) -> dict[str, Any]:
+async def measure(
+    records: Sequence[Record],
+    tell: Teller,
+    timer: Callable[[], float],
+    *,
+    show: Callable[[Record, Told], None] = lambda *_: None,
+) -> dict[str, Any]:
     """Figures of all records, one after the other: what passed, what was objected to, tokens, dollars, seconds."""
     tolds, seconds, failures = [], [], []
     for record in records:
@@ -87,10 +105,11 @@ async def measure(records: Sequence[Record], tell: Teller, timer: Callable[[], f
         told = await tell(record.evidence)
         seconds.append(timer() - began_s)
         tolds.append(told)
-        problems = problems_of(record.evidence, told.words) if told.words else {}
+        show(record, told)
+        problems = problems_of(record.evidence, told.words, told.lengths) if told.words else {}
         failures += [{"record": record.name, "check": check, "why": why} for check, why in problems.items()]
         if told.words is None:
-            failures.append({"record": record.name, "check": "answered", "why": told.objection or "no words"})
+            failures.append({"record": record.name, "check": "answered", "why": told.why_not or "no words"})
     failed = Counter(failure["check"] for failure in failures)
     answered = len(records) - failed["answered"]
     return {
@@ -102,6 +121,11 @@ async def measure(records: Sequence[Record], tell: Teller, timer: Callable[[], f
         "cost_usd": round(sum(told.cost_usd for told in tolds), 6),
         "p50_s": round(percentile(sorted(seconds), 0.5), 4),
         "p95_s": round(percentile(sorted(seconds), 0.95), 4),
+        "objections": [
+            {"record": record.name, "why": why}
+            for record, told in zip(records, tolds, strict=True)
+            for why in told.objections
+        ],
         "failures": failures,
     }
 
@@ -114,6 +138,8 @@ def lines_of(figures: Mapping[str, Any]) -> Iterator[str]:
         yield f"{count['passed']:7} {count['failed']:7}  {CHECKS[check]}"
     yield f"tokens {figures['tokens_in']:,} in, {figures['tokens_out']:,} out; ${figures['cost_usd']:.4f}"
     yield f"seconds p50 {figures['p50_s']:.3f}, p95 {figures['p95_s']:.3f}"
+    for objection in figures["objections"]:
+        yield f"OBJECTED {objection['record']}: {objection['why']}"
     for failure in figures["failures"]:
         yield f"FAILED {failure['record']}: {failure['check']}: {failure['why']}"
 
@@ -176,14 +202,14 @@ def _no_step(words: Explanation) -> str:
     return f"the next step is not one sentence: {first!r}" if not first or re.search(r"[.;?!]\s", first + " ") else ""
 
 
-def _long(words: Explanation) -> str:
-    lengths = [
-        ("title", len(words.title), TITLE_CHARS),
-        ("explanation", len(words.explanation), EXPLANATION_CHARS),
-        *(("recommendation", len(step), STEP_CHARS) for step in words.recommendations),
+def _long(words: Explanation, lengths: Lengths) -> str:
+    parts = [
+        ("title", len(words.title), lengths.title),
+        ("explanation", len(words.explanation), lengths.explanation),
+        *(("recommendation", len(step), lengths.recommendation) for step in words.recommendations),
     ]
     return ", ".join(
-        f"{part} of {length} characters, {limit} at most" for part, length, limit in lengths if length > limit
+        f"{part} of {length} characters, {limit} at most" for part, length, limit in parts if length > limit
     )
 
 

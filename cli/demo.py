@@ -86,6 +86,7 @@ class Demo:
         async with Server(self._options.url, transport=self._transport, sleep=self._sleep) as server:
             self._streams = await self._new_streams(server)
             self.tally.stream_ids = frozenset(stream.stream_id for stream in self._streams)
+            self.tally.note_tiers(await server.read("/tiers"))
             await self._send_past(server)
             await self._live(server)
 
@@ -161,6 +162,7 @@ class Demo:
     async def _watch(self, server: Server) -> None:
         try:
             self.tally.note_insights(await server.read_items("/insights/recent", limit=LISTED))
+            self.tally.note_tiers(await server.read("/tiers"))
             alerts = await server.read_items("/alerts", limit=LISTED)
         except (Refused, Unreachable) as error:
             complain(f"{error}; asking again")  # sending goes on, and gives up when it must

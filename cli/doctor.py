@@ -27,10 +27,19 @@ async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Ou
 
 async def _check(server: Server, name: str, path: str) -> Row:
     try:
-        await (server.probe(path) if name == "ingest" else server.read(path))
+        why_not = await _ask(server, name, path)
     except Refused as error:
-        return {"service": name, "works": False, "why_not": str(error)}
-    return {"service": name, "works": True, "why_not": None}
+        why_not = str(error)
+    return {"service": name, "works": why_not is None, "why_not": why_not}
+
+
+async def _ask(server: Server, name: str, path: str) -> str | None:
+    """None where it works. A list is always there, if only an empty one. Raises Refused."""
+    if name == "ingest":
+        await server.probe(path)
+        return None
+    found = await server.read(path)
+    return f"{path} answered 404: something else is at this address" if found is None else None
 
 
 async def _read(server: Server, path: str) -> Row:
@@ -45,9 +54,8 @@ def _print(services: Sequence[Row], tiers: Row, cost: Row) -> None:
     rows = [["service", plain(each["service"]), _mark(each["works"]), plain(each["why_not"])] for each in services]
     for kind in ("scoring", "explaining"):
         listed = tiers.get(kind)
-        rows += (
-            [_tier_cells(kind, tier) for tier in listed if isinstance(tier, dict)] if isinstance(listed, list) else []
-        )
+        found = listed if isinstance(listed, list) else []
+        rows += [_tier_cells(kind, tier) for tier in found if isinstance(tier, dict)]
     today = cost.get("today")
     if isinstance(today, dict):
         spent = f"${plain(today.get('usd'))} of ${plain(today.get('budget_usd'))} today"

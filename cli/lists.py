@@ -24,8 +24,12 @@ async def show_insights(url: str, *, limit: int, as_json: bool, transport: Trans
     async with Server(url, transport=transport) as server:
         insights = await server.read_items("/insights/recent", limit=limit)
     fields = ("risk_score", "prediction_type", "stream_id", "insight_id")
-    rows = [[*(plain(i.get(f)) for f in fields), instant(i.get("created_at")), first_fact(i)] for i in insights]
-    return _show(insights, ("risk>", "finding", "stream", "id", "found (UTC)", "evidence"), rows, as_json=as_json)
+    rows = [
+        [*(plain(i.get(f)) for f in fields), instant(i.get("created_at")), _words_by(i), first_fact(i)]
+        for i in insights
+    ]
+    titles = ("risk>", "finding", "stream", "id", "found (UTC)", "words by", "evidence")
+    return _show(insights, titles, rows, as_json=as_json)
 
 
 async def show_alerts(
@@ -45,6 +49,10 @@ def first_fact(finding: Row) -> str:
     if isinstance(facts, list) and facts and isinstance(facts[0], dict):
         return plain(facts[0].get("sentence"))
     return plain(finding.get("title"))
+
+
+def _words_by(insight: Row) -> str:
+    return plain(insight.get("explained_by")) + (", disputed" if insight.get("is_disputed") is True else "")
 
 
 def _show(items: list[Row], titles: Sequence[str], rows: list[list[str]], *, as_json: bool) -> Outcome:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from cli.lists import first_fact
 from cli.screen import plain
@@ -39,6 +40,13 @@ class Sighting:
         }
 
 
+class _Counts(NamedTuple):
+    """What the server found so far at risk 60 or more, and what of it is for a language model to word."""
+
+    ill: int
+    for_a_model: int
+
+
 @dataclass(slots=True)
 class Tally:
     """Compares what was told with what was done, from `started_at` on."""
@@ -50,6 +58,7 @@ class Tally:
     sightings: list[Sighting] = field(default_factory=list)
     _seen: set[tuple[str, str]] = field(default_factory=set)
     _insights: set[str] = field(default_factory=set)
+    _counts: list[_Counts] = field(default_factory=list)  # the first and the newest
 
     def note_alerts(self, alerts: Iterable[Row], now: datetime) -> list[Sighting]:
         """The alerts of our streams that were not there before."""
@@ -63,6 +72,21 @@ class Tally:
             created_at = _instant(insight.get("created_at"))
             if insight.get("stream_id") in self.stream_ids and created_at and created_at >= self.started_at:
                 self._insights.add(str(insight.get("insight_id")))
+
+    def note_tiers(self, tiers: Row | None) -> None:
+        """Keep its counts, where it has any."""
+        ill, for_a_model = ((tiers or {}).get(name) for name in ("findings_ill", "findings_for_a_model"))
+        if isinstance(ill, int) and isinstance(for_a_model, int):
+            self._counts = [*self._counts[:1], _Counts(ill, for_a_model)]
+
+    @property
+    def counted(self) -> _Counts | None:
+        """Since the first look, all that the server scored; None where it does not say, or began anew meanwhile."""
+        if not self._counts:
+            return None
+        first, newest = self._counts[0], self._counts[-1]
+        counts = _Counts(newest.ill - first.ill, newest.for_a_model - first.for_a_model)
+        return counts if 0 <= counts.for_a_model <= counts.ill else None
 
     @property
     def found(self) -> dict[str, Sighting]:
@@ -81,6 +105,7 @@ class Tally:
     def to_row(self) -> Row:
         """The whole as one JSON object."""
         found, alarmed = self.found, {sighting.stream_id for sighting in self.false_alerts}
+        counted = self.counted
         faults: list[Row] = [
             {
                 "stream_id": stream_id,
@@ -99,6 +124,8 @@ class Tally:
             "streams": len(self.stream_ids),
             "samples_sent": self.samples_sent,
             "insights": len(self._insights),
+            "findings_ill": counted.ill if counted else None,
+            "findings_for_a_model": counted.for_a_model if counted else None,
             "found": len(found),
             "missed": len(self.plan.faults) - len(found),
             "faults": faults,
@@ -117,7 +144,15 @@ class Tally:
             f"Faults found: {len(found)} of {len(faults)}." + (f" Missed: {', '.join(missed)}." if missed else ""),
             f"Alerts without a fault: {len(self.false_alerts)}. Insights: {len(self._insights)}.",
             f"Benign events left alone: {len(left_alone)} of {len(self.plan.benign)}.",
+            *self._share_lines(),
         ]
+
+    def _share_lines(self) -> Iterator[str]:
+        counted = self.counted
+        if counted and counted.ill:
+            share = f"{counted.for_a_model / counted.ill:.0%}".replace("%", " %")
+            findings = f"{counted.ill} findings at risk 60 or more"
+            yield f"A language model would have been asked about {share} of {findings} (below 40 % wanted)."
 
     def _sighting(self, alert: Row, now: datetime) -> Sighting | None:
         """None for other people's streams, for old episodes, and for what was seen before."""

@@ -7,7 +7,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Safe for a laptop by default; built once in a program's first function and passed down."""
 
-    model_config = SettingsConfigDict(env_prefix="IOPS_", frozen=True, extra="ignore")
+    # What is wrong with one variable is told beside all of them, keys too, unless the input stays out of errors.
+    model_config = SettingsConfigDict(env_prefix="IOPS_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class ServiceSettings(Settings):

@@ -66,7 +66,7 @@ async def score_host(host: Host, span: Span, *, has_model: bool = True) -> dict[
         fake.add(items.member_item(batch.group, stream_id), *items.chunk_items(stream_id, window))
     windows = Windows(fake.table(), lambda: at, metrics, limit=100)
     teller = a_teller(fake.table(), lambda: at, metrics)
-    scorer = Scorer(fake.table(), windows, teller, lambda: at, metrics, _judge(metrics) if has_model else None)
+    scorer = Scorer(fake.table(), windows, teller, lambda: at, metrics, shipped_judge(metrics) if has_model else None)
     return {stream_id: await _evidence(fake, scorer, teller, stream_id, at) for stream_id in past}
 
 
@@ -76,7 +76,8 @@ async def _evidence(fake: FakeTable, scorer: Scorer, teller: Teller, stream_id: 
     return await teller.gather(examined.stream, examined.findings, examined.window, now=at)
 
 
-def _judge(metrics: Metrics) -> ModelJudge:
+def shipped_judge(metrics: Metrics) -> ModelJudge:
+    """With the committed model, all of it here."""
     model = _model()
     chain = Canary(LocalScorer(model, least_risk=QUIET_RISK), None, lambda: 0, metrics)
     return ModelJudge(chain, model.card, metrics)

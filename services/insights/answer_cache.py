@@ -57,7 +57,7 @@ class AnswerCache(Generic[T]):
         """The answer, and whether it cost nothing: it was at hand, or another asker's call brought it.
 
         Of all that ask meanwhile one calls `make`. What it raises all of them get, and it is not kept. The call goes
-        on while anybody waits for it; when the last one is cancelled, so is the call.
+        on while anybody waits for it; when the last one is cancelled, so is the call, and it has ended.
         """
         if found := self._find(key):
             self._asked.labels("hit").inc()
@@ -77,6 +77,7 @@ class AnswerCache(Generic[T]):
             if flight.waiting == 0 and not flight.task.done():
                 self._flights.pop(key, None)  # whoever asks now starts anew
                 flight.task.cancel()
+                await asyncio.wait([flight.task])  # it may pay and close what it holds; nobody else would wait for it
         is_cached, flight.is_told = flight.is_told, True
         return answer, is_cached
 

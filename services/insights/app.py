@@ -83,6 +83,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 providers=models.providers,
                 warnings=models.warnings,
                 why_no_money=purse.why_not,
+                teller=teller,
             )
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -31,16 +31,18 @@ class Wording:
     provider: str | None  # whose answer it is
     call: ModelCall | None  # None where no model was paid for
     asked: tuple[str, ...]  # who did not answer, and why: "bedrock: throttled"
+    objections: tuple[str, ...] = ()  # to answers that were refused, the one before a better one too
 
 
 @dataclass(slots=True)
 class _Bill:
-    """What all calls of one question took."""
+    """What all calls of one question took, and what was wrong with their answers."""
 
-    model_id: str = ""
+    model_id: str = ""  # the last one that was asked
     tokens_in: int = 0
     tokens_out: int = 0
     cost_usd: float = 0.0
+    objections: list[str] = field(default_factory=list)
 
     def add(self, model_id: str, reply: Reply) -> None:
         self.model_id = model_id
@@ -72,14 +74,19 @@ class Explainer:
             "iops_explainer_objections", "Answers that the evidence does not bear out", "provider"
         )
 
-    def why_nobody(self, stream_id: str) -> tuple[str, ...]:
-        """Why none of the models there are may be asked about a stream; empty where one may, or there is none."""
+    def why_nobody(self, stream_id: str, *, is_busy: bool = False) -> tuple[str, ...]:
+        """Why none of the models there are may be asked about a stream; empty where one may, or there is none.
+
+        `is_busy`: the caller has no place for one more answer.
+        """
         flags = self._flags()
         reason: Reason | None = None
         if not flags.ai_enabled:
             reason = "disabled"
         elif not in_share([stream_id], flags.llm_percent)[0]:
             reason = "not_in_share"
+        elif is_busy:
+            reason = "busy"
         return () if reason is None else tuple(f"{each.name}: {reason}" for each in self._providers)
 
     def may_ask(self, stream_id: str) -> bool:
@@ -103,11 +110,13 @@ class Explainer:
                 log.info("model_unanswered", provider=provider.name, stream_id=evidence.stream_id, reason=error.reason)
                 continue
             self._answers.labels(provider.name, "answered").inc()
-            return Wording(
-                answer, provider.name, self._call(provider, bill, began_s, is_cached=is_cached), tuple(asked)
-            )
+            is_cached = is_cached and not bill.model_id  # the model before may have been paid
+            bill.model_id = provider.model_id
+            call = self._call(bill, began_s, is_cached=is_cached)
+            return Wording(answer, provider.name, call, tuple(asked), tuple(bill.objections))
         self._answers.labels("template", "fallback").inc()
-        return Wording(None, None, self._paid(bill, began_s), tuple(asked))
+        paid = self._call(bill, began_s) if bill.model_id else None  # for words that nobody will read
+        return Wording(None, None, paid, tuple(asked), tuple(bill.objections))
 
     async def _ask(
         self, provider: ResilientProvider, evidence: Evidence, deadline_s: float, bill: _Bill
@@ -128,34 +137,26 @@ class Explainer:
         try:
             return read_answer(reply, evidence)
         except Objected as error:
-            self._objections.labels(provider.name).inc()
+            self._note(provider, error, bill)
             prompt = with_objection(prompt, reply.given, error.objections)
         reply = await provider.ask(evidence.stream_id, prompt, deadline_s=deadline_s)
         bill.add(provider.model_id, reply)
         try:
             return read_answer(reply, evidence)
         except Objected as error:
-            self._objections.labels(provider.name).inc()
+            self._note(provider, error, bill)
             raise Unanswered("objected", "; ".join(error.objections)) from error
 
-    def _call(self, provider: ResilientProvider, bill: _Bill, began_s: float, *, is_cached: bool) -> ModelCall:
-        return ModelCall(
-            model_id=provider.model_id,
-            tokens_in=bill.tokens_in,
-            tokens_out=bill.tokens_out,
-            cost_usd=round(bill.cost_usd, 9),
-            latency_ms=round(1000 * (self._now_s() - began_s), 1),
-            is_cached=is_cached,
-        )
+    def _note(self, provider: ResilientProvider, error: Objected, bill: _Bill) -> None:
+        self._objections.labels(provider.name).inc()
+        bill.objections += error.objections
 
-    def _paid(self, bill: _Bill, began_s: float) -> ModelCall | None:
-        """What was paid for words that nobody will read."""
-        if not bill.model_id:
-            return None
+    def _call(self, bill: _Bill, began_s: float, *, is_cached: bool = False) -> ModelCall:
         return ModelCall(
             model_id=bill.model_id,
             tokens_in=bill.tokens_in,
             tokens_out=bill.tokens_out,
             cost_usd=round(bill.cost_usd, 9),
             latency_ms=round(1000 * (self._now_s() - began_s), 1),
+            is_cached=is_cached,
         )

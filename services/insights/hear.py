@@ -72,7 +72,7 @@ async def hear(table: Table, insight_id: str, said: Said, *, clock: Clock, quiet
 def _check(insight: Insight, said: Said) -> None:
     if insight.risk_score < INSIGHT_RISK_SCORE and not insight.is_asked_for:
         raise _refusal("insight_id", "this insight says that nothing is wrong any more; answer the one it ended")
-    if said.prediction_type is insight.prediction_type:
+    if said.prediction_type is not None and said.prediction_type is insight.prediction_type:
         raise _refusal("prediction_type", "is the cause that the insight gives; confirm it, or name another")
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from iops import items
 from iops.clock import Clock
@@ -55,7 +55,7 @@ class Improver:
 
     def announce(self, insight: Insight) -> Insight:
         """The insight as it is to be stored: where no model will be asked, with the reason."""
-        reasons = self._explainer.why_nobody(insight.stream_id)
+        reasons = self._explainer.why_nobody(insight.stream_id, is_busy=len(self._waiting) >= WAITING_LIMIT)
         return insight.model_copy(update={"explainers_asked": reasons}) if reasons else insight
 
     def begin(self, insight: Insight, evidence: Evidence) -> None:
@@ -73,29 +73,30 @@ class Improver:
     async def _improve(self, insight: Insight, evidence: Evidence) -> None:
         wording = await self._explainer.explain(evidence)
         better = reworded(insight, wording, sets_risk=self._sets_risk())
-        writes = self._writes(insight, better)
-        try:
-            await AsyncRetrying(
-                retry=retry_if_exception_type(TableUnavailable),
-                stop=stop_after_delay(STORE_DEADLINE_S),
-                wait=wait_random_exponential(multiplier=0.2, max=5),
-                reraise=True,
-            )(self._table.transact, writes)
-        except Conflict:
-            self._reworded.labels("conflict").inc()  # expired, or an attempt of before was stored after all
-            return
-        except TableUnavailable as error:
-            self._reworded.labels("not_stored").inc()
-            log.warning("words_lost", insight_id=insight.insight_id, reason=error.detail)
-            return
-        self._reworded.labels("template" if better.explained_by == "template" else "model").inc()
-        log.info(
+        outcome = await self._store(insight, better)
+        self._reworded.labels(outcome).inc()
+        (log.warning if outcome == "not_stored" else log.info)(
             "insight_reworded",
             insight_id=insight.insight_id,
+            outcome=outcome,
             explained_by=better.explained_by,
             asked=better.explainers_asked,
             cost_usd=better.call.cost_usd if better.call else 0,
         )
+
+    async def _store(self, insight: Insight, better: Insight) -> str:
+        """What came of it; the table is asked again while it is away."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TableUnavailable), wait=wait_random_exponential(multiplier=0.2, max=5)
+        )
+        try:
+            async with asyncio.timeout(STORE_DEADLINE_S):
+                await retrying(self._table.transact, self._writes(insight, better))
+        except Conflict:
+            return "conflict"  # expired, or an attempt of before was stored after all
+        except TimeoutError:
+            return "not_stored"
+        return "template" if better.explained_by == "template" else "model"
 
     def _writes(self, insight: Insight, better: Insight) -> list[Item]:
         writes: list[Item] = [{"Update": items.words_update(better)}]

@@ -92,8 +92,9 @@ class Purse:
         if daily_usd <= 0:
             return "the flag llm_daily_usd is 0"
         try:
-            row = await self._table.get(items.day_key(self._clock().date()))
-        except NO_ANSWER as error:
+            async with asyncio.timeout(SPENT_READ_S):
+                row = await self._table.get(items.day_key(self._clock().date()))
+        except (*NO_ANSWER, TimeoutError) as error:
             return f"the day's spending cannot be read: {_why(error)}"
         cost = items.item_to_day_cost(row) if row else None
         spent_usd = items.nano_to_usd(cost.settled.nano + cost.reserved_nano) if cost else 0.0

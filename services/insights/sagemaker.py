@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, Final
 
 import aiohttp
@@ -53,7 +54,7 @@ class SageMakerScorer:
     def why_not(self) -> str | None:
         """It rests, and for how long."""
         left_s = self._resting_until_s - self._now_s()
-        return f"it failed {self._failures} times in a row and rests for {left_s:.0f} s" if left_s > 0 else None
+        return f"it failed {self._failures} times in a row and rests for {ceil(left_s)} s" if left_s > 0 else None
 
     async def _ask(self, features: Features) -> Raw:
         begin_s = self._now_s()

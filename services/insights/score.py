@@ -116,9 +116,10 @@ class Scorer:
 
     async def _score_group(self, request: ScoringRequest) -> None:
         group = await self._judge_group(request)
-        current = [each for each in group.members if self._is_current(each.past.window, request.since_ms)]
-        findings = group.findings_of(current)
-        worths = Counter([await self._tell(member, findings) for member in current])
+        current = [each for each in group.members if self._is_current(each.past.window, 0)]
+        findings = group.findings_of(current)  # also of those whose batch came a message earlier: they are neighbours
+        new = [each for each in current if self._is_current(each.past.window, request.since_ms)]
+        worths = Counter([await self._tell(member, findings) for member in new])
         log.info("group_scored", peer_group=request.peer_group, streams=len(group.members), **dict(worths))
 
     async def _examine(self, stream: Stream) -> Examined | None:

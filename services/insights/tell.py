@@ -41,6 +41,8 @@ class Teller:
         self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
         self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
         self._ill = metrics.counter("iops_findings_ill", "Findings at risk 60 or more, by who is to word them", "words")
+        self.findings_ill = 0  # since the start, at risk 60 or more
+        self.findings_for_a_model = 0  # of those, the ones that a language model is to word where one may be asked
 
     async def tell(self, stream: Stream, findings: Mapping[str, Finding], window: Window) -> Worth:
         """Of `stream`, whose finding is one of those of its group. Raises TableUnavailable."""
@@ -48,8 +50,7 @@ class Teller:
         now_ms = to_epoch_ms(now)
         worth = weigh(stream, finding, now_ms=now_ms)
         if finding.risk_score >= INSIGHT_RISK_SCORE:
-            is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
-            self._ill.labels("model" if is_for_a_model else "template").inc()
+            self._count(is_for_a_model=_is_for_a_model(worth, finding, stream))
         if worth in (Worth.INSIGHT, Worth.RECOVERY):
             await self._write(stream, findings, window, worth=worth, now=now)
         elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_worth_a_row(stream, finding, now_ms=now_ms)):
@@ -69,13 +70,18 @@ class Teller:
         )
         return evidence_of(stream, finding, window, around, now=now)
 
+    def _count(self, *, is_for_a_model: bool) -> None:
+        self.findings_ill += 1
+        self.findings_for_a_model += is_for_a_model
+        self._ill.labels("model" if is_for_a_model else "template").inc()
+
     async def _write(
         self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, worth: Worth, now: datetime
     ) -> None:
         finding = findings[stream.stream_id]
         evidence = await self.gather(stream, findings, window, now=now)
         insight = make_insight(stream, finding, evidence, worth=worth, now=now)
-        is_for_a_model = worth is Worth.INSIGHT and should_explain(finding, stream)
+        is_for_a_model = _is_for_a_model(worth, finding, stream)
         if is_for_a_model:
             insight = self._improver.announce(insight)
         try:
@@ -86,6 +92,10 @@ class Teller:
         if is_for_a_model:
             self._improver.begin(insight, evidence)
         _log(insight)
+
+
+def _is_for_a_model(worth: Worth, finding: Finding, stream: Stream) -> bool:
+    return worth is Worth.INSIGHT and should_explain(finding, stream)
 
 
 def _log(insight: Insight) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from iops.flags import Flags
 from services.insights.calls import ResilientProvider
 from services.insights.scorers import LOCAL, SAGEMAKER
+from services.insights.tell import Teller
 
 router = APIRouter(tags=["insights"])
 
@@ -34,6 +35,10 @@ class Tiers(BaseModel):
 
     scoring: list[Tier]
     explaining: list[Tier]
+    findings_ill: int = Field(description="findings at risk 60 or more, since this replica's start")
+    findings_for_a_model: int = Field(
+        description="of those, the ones that are news: a language model is asked about them where one may be"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,16 @@ class Board:
     providers: Sequence[ResilientProvider]
     warnings: dict[str, str]  # by provider
     why_no_money: Callable[[], Awaitable[str | None]]
+    teller: Teller  # who counts the findings
 
     async def read(self) -> Tiers:
         """As it is now; asks the table once what was spent, where somebody may be asked."""
-        return Tiers(scoring=self._scoring(), explaining=await self._explaining())
+        return Tiers(
+            scoring=self._scoring(),
+            explaining=await self._explaining(),
+            findings_ill=self.teller.findings_ill,
+            findings_for_a_model=self.teller.findings_for_a_model,
+        )
 
     def _scoring(self) -> list[Tier]:
         no_endpoint = self.why_no_endpoint()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any, Final
 ERROR_TYPES: Final = "http://internal.amazon.com/coral/com.amazon.bedrock/"  # the tail of a real x-amzn-errortype
 LONG_TEXT: Final = ("The disk is slow and its peers are not. " * 1_024)[:40_960]
 MARKUP: Final = '<script>alert("risk")</script><img src=x onerror=alert(1)>[click](javascript:alert(1))'
+EVIDENCE: Final = re.compile(r"<evidence>\n(.*?)\n</evidence>", re.DOTALL)
 WORDS: Final[Mapping[str, Any]] = {
     "prediction_type": "latency_spike",
     "risk_score": 75,
@@ -95,6 +97,11 @@ class Scenario:
 def say(*, tokens_in: int = 1_200, tokens_out: int = 250, **changes: Any) -> Step:
     """A right answer through the tool, but for `changes` to its words."""
     return lambda call: _answer([_tool_use(call, {**WORDS, **changes})], tokens_in=tokens_in, tokens_out=tokens_out)
+
+
+def repeat_evidence() -> Step:
+    """A right answer to what the prompt asks about: it names the stream and repeats its three strongest facts."""
+    return lambda call: say(**_words_for(call.user_text))(call)
 
 
 def say_fields(fields: Any) -> Step:
@@ -186,6 +193,17 @@ def error(status: int, code: str, message: str, headers: Mapping[str, str] | Non
     """In restJson1 the error's name is a header; `__type` in the body is the older way, and both occur."""
     body = json.dumps({"__type": code, "message": message}).encode()
     return Reply(body, status, {"x-amzn-errortype": f"{code}:{ERROR_TYPES}", **(headers or {})})
+
+
+def _words_for(prompt: str) -> dict[str, Any]:
+    evidence = json.loads(EVIDENCE.findall(prompt)[0])
+    facts = "; ".join(fact["says"] for fact in evidence.get("facts", [])[:3])
+    kind = evidence.get("prediction_type", "anomaly")
+    return {
+        "prediction_type": kind,
+        "risk_score": evidence["risk_score"],
+        "explanation": f"The double repeats what {evidence['stream']} is said to show: {facts}.",
+    }
 
 
 def _tool_use(call: Call, given: Any, *, number: int = 1) -> dict[str, Any]:

@@ -123,9 +123,13 @@ async def test_the_endpoint_of_the_setting_is_asked_for_the_flags_share_or_compa
     percent = 0.0
     async with open_chain(settings, model, Metrics(), percent=lambda: percent) as scoring:
         before = await scoring.chain.predict(STREAMS, np.abs(some_features(5)))
+        why = [scoring.why_no_endpoint()]
         percent = 100
+        why.append(scoring.why_no_endpoint())
         scored = await scoring.chain.predict(STREAMS, np.abs(some_features(5)))
 
+    shadowed = "it is only compared with (IOPS_SAGEMAKER_SHADOW)"
+    assert why == ([shadowed, shadowed] if is_shadow else ["the flag sagemaker_percent is 0", None])
     assert isinstance(scoring.chain, kind)
     assert opened == [("risk", None if is_shadow else model.card.version)]
     assert set(before.fell_back_from) == {None}

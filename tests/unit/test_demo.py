@@ -120,6 +120,36 @@ def test_a_demonstration_begins_with_a_day_of_the_past() -> None:
     assert {name: len(samples) for name, samples in dashboard.stored.items()} == {"demo-01:nvme1n1": 2880 + 20}
 
 
+def test_the_summary_says_how_often_a_model_would_have_been_asked_since_the_start() -> None:
+    tally = a_tally({})
+
+    for ill, for_a_model in ((10, 4), (100, 20), (350, 45)):
+        tally.note_tiers({"findings_ill": ill, "findings_for_a_model": for_a_model})
+
+    line = "A language model would have been asked about 12 % of 340 findings at risk 60 or more (below 40 % wanted)."
+    assert tally.to_lines()[-1] == line
+    assert (tally.to_row()["findings_ill"], tally.to_row()["findings_for_a_model"]) == (340, 41)
+
+
+@pytest.mark.parametrize("tiers", [None, {}, {"findings_ill": "7", "findings_for_a_model": 1}])
+def test_a_server_that_does_not_count_findings_leaves_the_line_out(tiers: Row | None) -> None:
+    tally = a_tally({})
+
+    tally.note_tiers(tiers)
+
+    assert "language model" not in "".join(tally.to_lines())
+    assert tally.to_row()["findings_ill"] is None
+
+
+def test_counts_that_began_anew_say_nothing() -> None:
+    tally = a_tally({})
+
+    tally.note_tiers({"findings_ill": 100, "findings_for_a_model": 9})
+    tally.note_tiers({"findings_ill": 3, "findings_for_a_model": 1})
+
+    assert tally.counted is None
+
+
 @pytest.mark.usefixtures("short_past")
 def test_a_second_demonstration_has_hosts_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     dashboard = Dashboard(Time())

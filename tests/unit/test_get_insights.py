@@ -16,7 +16,7 @@ from iops.rollup import roll_up as roll_up_window
 from iops.telemetry import Window, window_from_samples
 from iops.web import Health, create_service
 from services.alerts import routes as alerts_routes
-from services.insights import costs, feedback
+from services.insights import costs, feedback, tiers
 from services.insights import routes as insights_routes
 from services.insights.rollup import Rollups
 from tests.unit.builders import AT, AT_MS, DISK, a_batch, a_sample, a_window, clock_at
@@ -31,7 +31,7 @@ async def nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
 @cache
 def an_app() -> FastAPI:
     """Both services' routes; made once, because that takes longer than any test here."""
-    routers = [insights_routes.router, feedback.router, costs.router, alerts_routes.router]
+    routers = [insights_routes.router, feedback.router, costs.router, tiers.router, alerts_routes.router]
     return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
 
 
