@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from iops import clock
-from iops.bus import open_event_bus
 from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.alerts import routes
-from services.alerts.deliver import Outbox
+from services.alerts.deliver import Courier, CourierMetrics
+from services.alerts.intake import Intake
 from services.alerts.settings import AlertsSettings
+from services.alerts.silences import Silences
+from services.alerts.targets import open_targets
+from services.alerts.timers import Timers
 
 
 def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -27,11 +30,28 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The clients outlive the loop that uses them.
-        async with open_table(configured) as table, open_event_bus(configured) as bus:
-            outbox = Outbox(table, bus, configured, clock=now, owner=uuid.uuid4().hex, metrics=metrics)
+        async with open_table(configured) as table, open_targets(configured) as targets:
+            names = [target.name for target in targets]
+            silences = Silences(table, now)
+            intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
+            timers = Timers(table, now, metrics, targets=names)
+            owner, counts = uuid.uuid4().hex, CourierMetrics(metrics)
+            couriers = {
+                f"courier_{target.name}": Courier(
+                    table,
+                    target,
+                    now,
+                    counts,
+                    owner=owner,
+                    poll_s=configured.poll_s,
+                    lease_s=configured.lease_s,
+                    public_url=configured.public_url,
+                ).run()
+                for target in targets
+            }
             app.state.alerts = routes.Alerts(table=table)
             health.checks["table"] = table.check
-            async with running(health, outbox=outbox.run()):
+            async with running(health, intake=intake.run(), timers=timers.run(), **couriers):
                 yield
 
     return create_service("alerts", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)

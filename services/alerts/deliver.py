@@ -107,7 +107,7 @@ class Courier:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - replicas drift apart
 
     async def deliver_once(self) -> bool:
-        """One pass over the rows whose time has come; False where something has to be tried again. Raises Unavailable."""
+        """One pass over the rows whose time has come; False where some are to be tried again. Raises Unavailable."""
         began_at = self._clock()
         request = items.overdue_query(f"delivery#{self._target.name}", now_ms=to_epoch_ms(began_at), limit=ROWS_AT_ONCE)
         rows, _ = await self._table.query_page(request)

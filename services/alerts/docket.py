@@ -68,7 +68,7 @@ class Docket:
         if told is not None:
             if told.page is not None:
                 self._put_page(told.page, is_new=told.event is EventKind.OPENED)
-            changes = {"page_id": told.page_id}
+            changes: dict[str, str | datetime | None] = {"page_id": told.page_id}
             if step.wish in (Wish.TELL, Wish.REMIND):
                 changes["told_at"] = self.now
             alert = alert.model_copy(update=changes)

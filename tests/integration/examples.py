@@ -6,7 +6,8 @@ from typing import Any
 
 from ulid import ULID
 
-from iops.insight import Alert, AlertState, Fact, Finding, Insight, PredictionType
+from iops.alert import Alert, AlertState
+from iops.insight import Fact, Finding, Insight, PredictionType
 from iops.telemetry import Batch, Sample
 
 AT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)

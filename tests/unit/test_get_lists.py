@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from iops import items
-from iops.insight import AlertState
+from iops.alert import AlertState
 from tests.unit.builders import AT, an_alert, an_insight
 from tests.unit.fakes import aws_error
 from tests.unit.test_get_insights import Door, door

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iops import contract, items
+from iops.alert import AlertState
 from iops.errors import DamagedChunk, DamagedRollup, InvalidCursor
-from iops.insight import AlertState, PredictionType
+from iops.insight import PredictionType
 from iops.items import Item
 from iops.rollup import roll_up
 from iops.telemetry import merge_windows

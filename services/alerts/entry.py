@@ -1,0 +1,14 @@
+"""A notice as the event bus takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iops.events import insight_to_entry
+from services.alerts.notice import Notice
+
+
+def notice_to_entry(notice: Notice) -> dict[str, Any]:
+    """The PutEvents entry."""
+    assert notice.insight is not None, "the insight of an event is 90 days old"
+    return insight_to_entry(notice.insight, alert_url=notice.url)
