@@ -73,14 +73,8 @@ class Improver:
     async def _improve(self, insight: Insight, evidence: Evidence) -> None:
         wording = await self._explainer.explain(evidence)
         better = reworded(insight, wording, sets_risk=self._sets_risk())
-        writes = self._writes(insight, better)
         try:
-            await AsyncRetrying(
-                retry=retry_if_exception_type(TableUnavailable),
-                stop=stop_after_delay(STORE_DEADLINE_S),
-                wait=wait_random_exponential(multiplier=0.2, max=5),
-                reraise=True,
-            )(self._table.transact, writes)
+            await self._store(insight, better)
         except Conflict:
             self._reworded.labels("conflict").inc()  # expired, or an attempt of before was stored after all
             return
@@ -97,11 +91,26 @@ class Improver:
             cost_usd=better.call.cost_usd if better.call else 0,
         )
 
-    def _writes(self, insight: Insight, better: Insight) -> list[Item]:
-        writes: list[Item] = [{"Update": items.words_update(better)}]
+    async def _store(self, insight: Insight, better: Insight) -> None:
+        """Raises Conflict, TableUnavailable."""
+        words: Item = {"Update": items.words_update(better)}
         if _is_told_again(insight, better):
-            writes.append({"Put": {"Item": items.outbox_item(better, reworded_at=self._clock())}})
-        return writes
+            told = {"Put": {"Item": items.outbox_item(better, reworded_at=self._clock())}}
+            try:
+                await self._transact([words, told, {"ConditionCheck": items.newest_insight_check(better)}])
+            except Conflict:
+                pass  # something newer was told of the stream since, which this must not take back
+            else:
+                return
+        await self._transact([words])
+
+    async def _transact(self, writes: list[Item]) -> None:
+        await AsyncRetrying(
+            retry=retry_if_exception_type(TableUnavailable),
+            stop=stop_after_delay(STORE_DEADLINE_S),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            reraise=True,
+        )(self._table.transact, writes)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._waiting.discard(task)

@@ -1,14 +1,13 @@
-"""What a language model may do to an insight when it lies, obeys strangers, or is let decide the risk."""
+"""What becomes of an insight where a language model lies, obeys strangers or fails."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from iops.bus import ScoringQueue
 from iops.insight import Insight
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
@@ -19,18 +18,13 @@ from tests.doubles.chat import Chat
 from tests.doubles.scenario import WORDS, Scenario, Step
 from tests.integration.scene import (
     CALL_USD,
-    RISK_70,
     RISK_85,
     Host,
-    ask_for,
     asking,
     explaining,
     store_hosts,
-    told_of,
-    wait_for_words,
 )
 from tests.integration.stand_ins import Cloud
-from tests.integration.test_alerts import alerts_service, wait_until_handled
 
 SICK: Final = Host(slowdown=RISK_85)
 HOSTILE: Final = Host(
@@ -210,72 +204,3 @@ async def test_where_the_first_model_fails_the_next_one_is_asked(
 
     assert (insight.explained_by, insight.explainers_asked) == (worded_by, asked)
     assert len(chat.calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("host", "sets_risk", "theirs", "risks_told", "is_disputed"),
-    [
-        (Host(slowdown=RISK_70), True, 85, [85, 70], False),
-        (Host(slowdown=RISK_85), True, 10, [10, 85], True),
-        (Host(slowdown=RISK_85), True, 90, [85], False),  # people are called already
-        (Host(stalls=True), True, 10, [100], True),  # a hard rule
-        (Host(slowdown=RISK_70), False, 85, [70], False),
-        (Host(slowdown=RISK_85), False, 10, [85], True),
-    ],
-    ids=["a page now", "nothing after all", "a page as before", "a hard rule", "only words", "only disputed"],
-)
-async def test_a_models_risk_counts_where_the_flag_says_so_and_people_hear_of_it_once_more(
-    cloud: Cloud,
-    table: Table,
-    queue: ScoringQueue,
-    bedrock: Bedrock,
-    tmp_path: Path,
-    host: Host,
-    sets_risk: bool,
-    theirs: float,
-    risks_told: list[float],
-    is_disputed: bool,
-) -> None:
-    begin = await store_hosts(table, [host])
-    bedrock.start_over(Scenario(then=scenario.say(risk_score=theirs)))
-    flags: dict[str, Any] = {"llm_sets_risk": sets_risk}
-    async with explaining(cloud.endpoint_url, tmp_path, flags=flags, **asking(bedrock)):
-        await ask_for(queue, [host], since=begin)
-        (insight,) = await wait_for_words(table)
-
-    told = await told_of(table)
-    ours = risks_told[-1]
-    assert [one.risk_score for one in told] == pytest.approx(risks_told, abs=0.1)
-    assert {one.insight_id for one in told} == {insight.insight_id}
-    is_theirs = sets_risk and not insight.is_hard_rule
-    assert insight.risk_score == pytest.approx(theirs if is_theirs else ours, abs=0.1)
-    assert insight.opinion is not None
-    assert (insight.opinion.risk_score, insight.is_disputed) == (theirs, is_disputed)
-
-
-@pytest.mark.parametrize(("ours", "theirs", "state"), [(RISK_70, 85, "firing"), (RISK_85, 10, "resolved")])
-async def test_an_alert_follows_a_models_risk(
-    cloud: Cloud,
-    table: Table,
-    queue: ScoringQueue,
-    bedrock: Bedrock,
-    tmp_path: Path,
-    ours: float,
-    theirs: float,
-    state: str,
-) -> None:
-    host = Host(slowdown=ours)
-    begin = await store_hosts(table, [host])
-    bedrock.start_over(Scenario(then=scenario.late(0.3, scenario.say(risk_score=theirs))))
-    async with (
-        alerts_service(cloud.endpoint_url) as alerts,
-        explaining(cloud.endpoint_url, tmp_path, flags={"llm_sets_risk": True}, **asking(bedrock)),
-    ):
-        await ask_for(queue, [host], since=begin)
-        await wait_for_words(table)
-        await wait_until_handled(table)
-        found = (await alerts.get("/alerts")).json()["items"]
-
-    assert [(alert["stream_id"], alert["state"], alert["risk_score"]) for alert in found] == [
-        (host.stream_id, state, theirs)
-    ]
