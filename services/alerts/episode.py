@@ -30,7 +30,10 @@ def decide(insight: Insight, alerts: Sequence[Alert]) -> Decision:
     alert_id = alert_id_of(insight.stream_id, insight.prediction_type)
     current = next((alert for alert in alerts if alert.alert_id == alert_id), None)
     if insight.risk_score < INSIGHT_RISK_SCORE:
-        firing = (alert for alert in alerts if alert.state is AlertState.FIRING)
+        # A recovery ends all; a model that thinks nothing of one insight ends what that insight told, and no more.
+        is_recovery = insight.explained_by == "template"
+        told = (alert for alert in alerts if is_recovery or alert.insight_id == insight.insight_id)
+        firing = (alert for alert in told if alert.state is AlertState.FIRING)
         return Decision(tuple(_resolved(alert, insight) for alert in firing), is_published=True)
     if current is not None and current.state is AlertState.FIRING:
         # The insight that opened the episode comes again only when its publication was not confirmed.
