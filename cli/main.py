@@ -148,7 +148,11 @@ def feedback(
     _ask(lambda: give_feedback(url, word, as_json=as_json, transport=ctx.obj))
 
 
-@app.command()
+alerts_app = typer.Typer(invoke_without_command=True)
+app.add_typer(alerts_app, name="alerts")
+
+
+@alerts_app.callback()
 def alerts(
     ctx: typer.Context,
     url: Url = LOCAL_URL,
@@ -156,10 +160,29 @@ def alerts(
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """The alerts that people were told."""
+    """The alerts that people were told; `iops alerts redrive` sends again what could not be delivered."""
+    if ctx.invoked_subcommand is not None:
+        return
     from cli.lists import show_alerts
 
     _ask(lambda: show_alerts(url, state=state, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+@alerts_app.command("redrive")
+def redrive_alerts(
+    ctx: typer.Context,
+    queue: Annotated[
+        Literal["scoring", "rule", "subscription"] | None, typer.Option(help="Which letters. Default: count all.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Send them; otherwise they are only shown.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
+    url: Url = LOCAL_URL,
+    as_json: Json = False,
+) -> None:
+    """Show what could not be delivered, and why; send it again with --yes."""
+    from cli.redrive import Wish, redrive
+
+    _ask(lambda: redrive(url, Wish(queue, limit, sends=yes), as_json=as_json, transport=ctx.obj))
 
 
 @app.command()

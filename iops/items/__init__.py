@@ -24,6 +24,13 @@ from iops.items.alerts import (
     silences_query,
     version_check,
 )
+from iops.items.canaries import (
+    canary_back_key,
+    canary_back_put,
+    canary_day_put,
+    canary_watch_put,
+    item_to_canary_back,
+)
 from iops.items.chunks import (
     Arrived,
     chunk_hour_ms,
@@ -105,6 +112,10 @@ __all__ = [
     "alert_put",
     "alerts_of_stream_query",
     "baseline_item",
+    "canary_back_key",
+    "canary_back_put",
+    "canary_day_put",
+    "canary_watch_put",
     "change_put",
     "changes_query",
     "chunk_hour_ms",
@@ -127,6 +138,7 @@ __all__ = [
     "is_rollup",
     "item_to_alert",
     "item_to_baseline",
+    "item_to_canary_back",
     "item_to_change",
     "item_to_counters",
     "item_to_day_cost",
