@@ -11,7 +11,7 @@ from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.alerts import letter_routes, routes
+from services.alerts import acts, letter_routes, routes, silencing
 from services.alerts.canary import Canary
 from services.alerts.canary_watch import open_canary_watch
 from services.alerts.dead_letters import LetterCounts
@@ -63,7 +63,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 "canary_watch": canary_watch.run,
             }
             app.state.redrive = redrive
-            app.state.alerts = routes.Alerts(table=table)
+            app.state.alerts = routes.Alerts(table=table, clock=now, targets=names)
             health.checks["table"] = table.check
             async with running(
                 health,
@@ -76,6 +76,5 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 yield
 
     # A fixed path stands before one with an alert's id in it.
-    return create_service(
-        "alerts", routers=[letter_routes.router, routes.router], lifespan=lifespan, metrics=metrics, health=health
-    )
+    routers = [letter_routes.router, silencing.router, acts.router, routes.router]
+    return create_service("alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health)
