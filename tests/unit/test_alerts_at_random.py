@@ -247,6 +247,8 @@ async def test_each_told_episode_begins_once_and_ends_once(seed: int, monkeypatc
 def judge(world: World) -> None:
     events = list({notice.event.event_id: notice.event for notice in world.target.accepted}.values())
     told = [(event.page_id, event.kind) for event in events if event.page_id]
+    insights = Counter(event.insight_id for event in events if event.kind is EventKind.INSIGHT)
+    assert set(insights.values()) == {1}, "two events of one insight"
     world.counts["repeated"] = len(world.target.accepted) - len(events)
     for page in world.pages():
         kinds = [kind for page_id, kind in told if page_id == page.page_id]
