@@ -59,6 +59,7 @@ from iops.items.costs import (
     usd_to_nano,
 )
 from iops.items.findings import (
+    REWORDED_SUFFIX,
     Word,
     baseline_item,
     claim_update,
@@ -102,6 +103,7 @@ from iops.items.streams import (
 )
 
 __all__ = [
+    "REWORDED_SUFFIX",
     "Arrived",
     "DayCost",
     "Item",
