@@ -54,6 +54,8 @@ from iops.items.findings import (
     Word,
     baseline_item,
     claim_update,
+    confirmed_outbox_item,
+    confirmed_update,
     feedback_item,
     insight_item,
     insights_of_stream_query,
@@ -81,6 +83,7 @@ from iops.items.rollups import (
 from iops.items.rows import Item, cursor_to_start, key_of, list_query, only_where, start_to_cursor
 from iops.items.streams import (
     SeenStream,
+    Standing,
     Stream,
     item_to_member,
     item_to_stream,
@@ -90,6 +93,7 @@ from iops.items.streams import (
     stream_quiet_update,
     stream_scored_update,
     stream_seen_update,
+    stream_standing_update,
 )
 
 __all__ = [
@@ -98,6 +102,7 @@ __all__ = [
     "Item",
     "SeenStream",
     "Settled",
+    "Standing",
     "Stream",
     "StreamCost",
     "Word",
@@ -111,6 +116,8 @@ __all__ = [
     "chunk_items_of",
     "chunks_query",
     "claim_update",
+    "confirmed_outbox_item",
+    "confirmed_update",
     "cursor_to_start",
     "day_key",
     "day_settled_update",
@@ -172,6 +179,7 @@ __all__ = [
     "stream_scored_update",
     "stream_seen_update",
     "stream_spent_update",
+    "stream_standing_update",
     "usd_to_nano",
     "version_check",
     "word_put",

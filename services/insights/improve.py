@@ -91,18 +91,25 @@ class Improver:
         )
         try:
             async with asyncio.timeout(STORE_DEADLINE_S):
-                await retrying(self._table.transact, self._writes(insight, better))
+                await retrying(self._write, insight, better)
         except Conflict:
             return "conflict"  # expired, or an attempt of before was stored after all
         except TimeoutError:
             return "not_stored"
         return "template" if better.explained_by == "template" else "model"
 
-    def _writes(self, insight: Insight, better: Insight) -> list[Item]:
+    async def _write(self, insight: Insight, better: Insight) -> None:
+        if insight.risk_score < PAGE_RISK_SCORE <= better.risk_score:
+            better = better.model_copy(update={"is_confirmed": await self._is_confirmed(insight.stream_id)})
         writes: list[Item] = [{"Update": items.words_update(better)}]
         if _is_told_again(insight, better):
             writes.append({"Put": {"Item": items.outbox_item(better, reworded_at=self._clock())}})
-        return writes
+        await self._table.transact(writes)
+
+    async def _is_confirmed(self, stream_id: str) -> bool:
+        """A model's risk alone opens no episode: it was asked once, and two scorings in a row have to say 80."""
+        row = await self._table.get(items.key_of(stream_id, "stream"))
+        return row is not None and items.item_to_stream(row).standing.is_confirmed
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._waiting.discard(task)
