@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -20,6 +20,10 @@ class PredictionType(StrEnum):
     IO_ERRORS = "io_errors"
     FAIL_SLOW = "fail_slow"
     ANOMALY = "anomaly"
+    AGENT_SILENT = "agent_silent"  # of a host, not of a disk: no scorer and no model finds it
+
+
+DISK_TROUBLES: Final = tuple(kind for kind in PredictionType if kind is not PredictionType.AGENT_SILENT)
 
 
 class Fact(BaseModel):

@@ -63,6 +63,8 @@ from iops.items.findings import (
     Word,
     baseline_item,
     claim_update,
+    confirmed_outbox_item,
+    confirmed_update,
     feedback_item,
     insight_item,
     insights_of_stream_query,
@@ -75,6 +77,14 @@ from iops.items.findings import (
     word_put,
     words_query,
     words_update,
+)
+from iops.items.hosts import (
+    SilentHost,
+    host_key,
+    host_put,
+    item_to_host_version,
+    item_to_silent_host,
+    silent_hosts_query,
 )
 from iops.items.rollups import (
     is_rollup,
@@ -90,6 +100,7 @@ from iops.items.rollups import (
 from iops.items.rows import Item, cursor_to_start, key_of, list_query, only_where, start_to_cursor
 from iops.items.streams import (
     SeenStream,
+    Standing,
     Stream,
     item_to_member,
     item_to_stream,
@@ -100,6 +111,7 @@ from iops.items.streams import (
     stream_quiet_update,
     stream_scored_update,
     stream_seen_update,
+    stream_standing_update,
 )
 
 __all__ = [
@@ -109,6 +121,8 @@ __all__ = [
     "Item",
     "SeenStream",
     "Settled",
+    "SilentHost",
+    "Standing",
     "Stream",
     "StreamCost",
     "Word",
@@ -126,6 +140,8 @@ __all__ = [
     "chunk_items_of",
     "chunks_query",
     "claim_update",
+    "confirmed_outbox_item",
+    "confirmed_update",
     "cursor_to_start",
     "day_key",
     "day_settled_update",
@@ -137,6 +153,8 @@ __all__ = [
     "due_item",
     "due_key",
     "feedback_item",
+    "host_key",
+    "host_put",
     "insight_item",
     "insights_of_stream_query",
     "is_rollup",
@@ -148,6 +166,7 @@ __all__ = [
     "item_to_day_cost",
     "item_to_event",
     "item_to_feedback",
+    "item_to_host_version",
     "item_to_insight",
     "item_to_late",
     "item_to_member",
@@ -155,6 +174,7 @@ __all__ = [
     "item_to_profile",
     "item_to_rollup",
     "item_to_silence",
+    "item_to_silent_host",
     "item_to_stream",
     "item_to_stream_cost",
     "item_to_window",
@@ -184,12 +204,14 @@ __all__ = [
     "rollups_query",
     "silence_item",
     "silences_query",
+    "silent_hosts_query",
     "start_to_cursor",
     "stream_insight_update",
     "stream_quiet_update",
     "stream_scored_update",
     "stream_seen_update",
     "stream_spent_update",
+    "stream_standing_update",
     "usd_to_nano",
     "version_check",
     "word_put",

@@ -13,6 +13,7 @@ from iops.items.rows import Item, key_of, number
 
 WORD_PREFIX: Final = "word#"
 REWORDED_SUFFIX: Final = "#reworded"
+CONFIRMED_SUFFIX: Final = "#confirmed"
 
 
 def baseline_item(stream_id: str, baseline: Baseline, profile: bytes | None = None) -> Item:
@@ -47,7 +48,8 @@ def insight_item(insight: Insight) -> Item:
 
 def item_to_insight(item: Item) -> Insight:
     """An `insight` row, or an `outbox` row, which carries the same document."""
-    return Insight.model_validate_json(item["doc"]["S"])
+    insight = Insight.model_validate_json(item["doc"]["S"])
+    return insight.model_copy(update={"is_confirmed": True}) if "confirmed" in item else insight
 
 
 def outbox_item(insight: Insight, *, reworded_at: datetime | None = None) -> Item:
@@ -59,6 +61,28 @@ def outbox_item(insight: Insight, *, reworded_at: datetime | None = None) -> Ite
     return key_of(entity_id, "outbox") | {
         contract.TIME_KEY: number(to_epoch_ms(reworded_at or insight.created_at)),
         "doc": {"S": insight.model_dump_json()},
+    }
+
+
+def confirmed_outbox_item(insight: Insight, *, at: datetime) -> Item:
+    """What asks alerts to deal with an insight once more, because a second scoring found the same."""
+    return key_of(f"insight#{insight.insight_id}{CONFIRMED_SUFFIX}", "outbox") | {
+        contract.TIME_KEY: number(to_epoch_ms(at)),
+        "doc": {"S": insight.model_dump_json()},
+    }
+
+
+def confirmed_update(row: Item) -> Item:
+    """Marks the insight of a row as confirmed, beside its document, which other words may replace at any time.
+
+    Holds only if it was not reworded since the row was read, for a model may have made its risk another one.
+    """
+    was_reworded = "exists" if "reworded" in row else "not_exists"
+    return {
+        "Key": key_of(row[contract.PARTITION_KEY]["S"], "insight"),
+        "UpdateExpression": "SET confirmed = :yes",
+        "ConditionExpression": f"attribute_exists(doc) AND attribute_{was_reworded}(reworded)",
+        "ExpressionAttributeValues": {":yes": {"BOOL": True}},
     }
 
 

@@ -16,6 +16,14 @@ QUIET_PREFIX: Final = "quiet_"  # and a prediction type: at most 8 attributes, e
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How near people are to being told of a stream: it takes two scorings at 80 or more in a row, or a hard rule."""
+
+    high_to_ms: int | None = None  # newest sample of the first such scoring, which waits for a second; None: none does
+    is_confirmed: bool = False  # until it has recovered
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """What the table knows of a stream beside its samples."""
 
@@ -32,7 +40,8 @@ class Stream:
     insight_risk_score: float | None = None
     insight_type: PredictionType | None = None
     insight_at: datetime | None = None
-    version: int = 0  # grows by one with each insight and each quiet
+    standing: Standing = Standing()
+    version: int = 0  # grows by one with each insight, each quiet, and each change of its standing
     quiet_until: Mapping[PredictionType, datetime] = field(default_factory=dict)  # by dismissed type; may be past
 
     def is_quiet(self, kind: PredictionType | None, now: datetime) -> bool:
@@ -76,31 +85,41 @@ def stream_seen_update(batch: SeenStream, *, now_ms: int) -> Item:
 
 
 def stream_scored_update(stream: Stream, finding: Finding, *, now_ms: int) -> Item:
-    """What the scorer found, where it is not worth an insight."""
-    update = "SET risk_score = :risk, prediction_type = :type, warming_up = :warming, scored = :now, #ts = :now"
-    return {
-        "Key": key_of(stream.stream_id, "stream"),
-        "UpdateExpression": update,
-        "ConditionExpression": "attribute_exists(peer_group)",
-        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
-        "ExpressionAttributeValues": _finding_values(finding, now_ms),
+    """What the scorer found, where it is not worth an insight.
+
+    Below 80 nothing waits for a second scoring any more, also where `stream` is too old to know that something did.
+    """
+    request = _scored_update(stream, finding, now_ms)
+    if finding.risk_score < contract.PAGE_RISK_SCORE:
+        request["UpdateExpression"] += ", high_to = :none"
+        request["ExpressionAttributeValues"][":none"] = {"NULL": True}
+    return request
+
+
+def stream_standing_update(stream: Stream, finding: Finding, standing: Standing, *, now_ms: int) -> Item:
+    """What the scorer found, and the stream's new standing; holds only if nobody wrote either since it was read."""
+    request = _scored_update(stream, finding, now_ms)
+    request["UpdateExpression"] += ", high_to = :high_to, confirmed = :confirmed, version = :next"
+    request["ExpressionAttributeValues"] |= {
+        ":high_to": {"NULL": True} if standing.high_to_ms is None else number(standing.high_to_ms),
+        ":confirmed": {"BOOL": standing.is_confirmed},
     }
+    return _if_unchanged(request, stream)
 
 
-def stream_insight_update(stream: Stream, finding: Finding, insight: Insight) -> Item:
+def stream_insight_update(stream: Stream, finding: Finding, insight: Insight, standing: Standing = Standing()) -> Item:
     """What the scorer found, with the insight it wrote in the same transaction.
 
     Holds only if nobody wrote an insight of this stream since `stream` was read: of two scorers that saw the same
     state one succeeds.
     """
-    request = stream_scored_update(stream, finding, now_ms=to_epoch_ms(insight.created_at))
+    request = stream_standing_update(stream, finding, standing, now_ms=to_epoch_ms(insight.created_at))
     request["UpdateExpression"] += (
         ", insight_id = :insight, insight_risk_score = :risk, insight_type = :insight_type, insight_at = :now"
-        ", version = :next"
     )
     values = request["ExpressionAttributeValues"]
     values |= {":insight": {"S": insight.insight_id}, ":insight_type": {"S": insight.prediction_type}}
-    return _if_unchanged(request, stream)
+    return request
 
 
 def newest_insight_check(insight: Insight) -> Item:
@@ -137,7 +156,21 @@ def _if_unchanged(request: Item, stream: Stream) -> Item:
     else:
         request["ConditionExpression"] += " AND version = :seen"
         values[":seen"] = number(stream.version)
+    if stream.standing.high_to_ms is not None:  # a scoring below 80 may have ended that without a version
+        request["ConditionExpression"] += " AND high_to = :high_seen"
+        values[":high_seen"] = number(stream.standing.high_to_ms)
     return request
+
+
+def _scored_update(stream: Stream, finding: Finding, now_ms: int) -> Item:
+    update = "SET risk_score = :risk, prediction_type = :type, warming_up = :warming, scored = :now, #ts = :now"
+    return {
+        "Key": key_of(stream.stream_id, "stream"),
+        "UpdateExpression": update,
+        "ConditionExpression": "attribute_exists(peer_group)",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": _finding_values(finding, now_ms),
+    }
 
 
 def _finding_values(finding: Finding, now_ms: int) -> Item:
@@ -165,6 +198,7 @@ def item_to_stream(item: Item) -> Stream:
         insight_risk_score=float_or_none(item.get("insight_risk_score")),
         insight_type=_type_or_none(item.get("insight_type")),
         insight_at=_instant_or_none(item.get("insight_at")),
+        standing=_standing_of(item),
         version=int(item.get("version", {}).get("N", "0")),
         quiet_until={
             kind: from_epoch_ms(float(item[QUIET_PREFIX + kind]["N"]))
@@ -190,6 +224,11 @@ def members_query(peer_group: str) -> Item:
 def item_to_member(item: Item) -> str:
     """The stream id of a member row."""
     return str(item[contract.SORT_KEY]["S"])[len(MEMBER_PREFIX) :]
+
+
+def _standing_of(item: Item) -> Standing:
+    high_to = item.get("high_to", {}).get("N")  # NULL where it ended
+    return Standing(None if high_to is None else int(high_to), item.get("confirmed", {}).get("BOOL", False))
 
 
 def _type_or_none(attribute: Item | None) -> PredictionType | None:

@@ -158,8 +158,13 @@ class Intake:
 
         A language model that thinks nothing of an insight ends what that insight told, and no more.
         """
-        is_models = insight.explained_by != TEMPLATE and insight.prediction_type is not None
-        for prediction_type in (insight.prediction_type,) if is_models else PredictionType:
+        own = insight.prediction_type
+        for prediction_type in PredictionType:
+            is_others = insight.explained_by != TEMPLATE and prediction_type is not own
+            # A host that speaks again says nothing of a disk of the same name.
+            is_hosts = (prediction_type is PredictionType.AGENT_SILENT) != (own is PredictionType.AGENT_SILENT)
+            if is_others or is_hosts:
+                continue
             alert = await docket.alert(alert_id_of(insight.stream_id, prediction_type))
             step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
             if step is not None:

@@ -10,7 +10,7 @@ from iops import items
 from iops.clock import from_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
 from iops.insight import Evidence, Finding, Insight
-from iops.items import Stream
+from iops.items import Standing, Stream
 from iops.table import Table
 from iops.telemetry import Window
 from services.insights.recall import Around
@@ -28,20 +28,26 @@ class Worth(StrEnum):
 
     INSIGHT = "insight"
     RECOVERY = "recovery"
+    CONFIRMATION = "confirmation"  # of the newest insight, by a second scoring
     QUIETED = "quieted"  # would be an insight, had not an operator dismissed the like
     SCORE = "score"
     NOTHING = "nothing"
 
 
-def weigh(stream: Stream, finding: Finding, *, now_ms: int) -> Worth:
-    """Decides by what the table already says of the stream."""
+def weigh(stream: Stream, finding: Finding, standing: Standing, *, now_ms: int) -> Worth:
+    """Decides by what the table already says of the stream, and the standing it has from now on."""
     is_ill = finding.risk_score >= INSIGHT_RISK_SCORE
     now = from_epoch_ms(now_ms)
-    if should_explain(finding, stream) or _is_worth_a_page_now(stream, finding):
+    is_confirmed_now = standing.is_confirmed and not stream.standing.is_confirmed
+    is_news = should_explain(finding, stream) or _is_worth_a_page_now(stream, finding)
+    if is_news or (is_confirmed_now and finding.is_hard_rule):
         return Worth.QUIETED if _is_quieted(stream, finding, now) else Worth.INSIGHT
+    if is_confirmed_now:
+        return Worth.QUIETED if _is_quieted(stream, finding, now) else Worth.CONFIRMATION
     if was_ill(stream) and not is_ill and (stream.insight_at is None or now - stream.insight_at >= RECOVERY_MIN_AGE):
         return Worth.RECOVERY
-    return Worth.SCORE if is_worth_a_row(stream, finding, now_ms=now_ms) else Worth.NOTHING
+    is_new = standing != stream.standing or is_worth_a_row(stream, finding, now_ms=now_ms)
+    return Worth.SCORE if is_new else Worth.NOTHING
 
 
 def is_worth_a_row(stream: Stream, finding: Finding, *, now_ms: int) -> bool:
@@ -74,13 +80,16 @@ def evidence_of(stream: Stream, finding: Finding, window: Window, around: Around
     )
 
 
-def make_insight(stream: Stream, finding: Finding, evidence: Evidence, *, worth: Worth, now: datetime) -> Insight:
+def make_insight(
+    stream: Stream, finding: Finding, evidence: Evidence, *, worth: Worth, standing: Standing, now: datetime
+) -> Insight:
     """The insight of a finding in the template's words, under the name of the episode it opens, goes on or ends."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
     named = evidence.model_copy(update={"prediction_type": kind})
     words = explain_recovery(named) if worth is Worth.RECOVERY else explain(evidence)
-    return worded(finding, named, words, now=now)
+    is_confirmed = standing.is_confirmed or finding.risk_score < PAGE_RISK_SCORE
+    return worded(finding, named, words, now=now).model_copy(update={"is_confirmed": is_confirmed})
 
 
 def worded(finding: Finding, evidence: Evidence, words: Explanation, *, now: datetime) -> Insight:
@@ -98,7 +107,7 @@ def worded(finding: Finding, evidence: Evidence, words: Explanation, *, now: dat
     )
 
 
-async def write_insight(table: Table, stream: Stream, finding: Finding, insight: Insight) -> None:
+async def write_insight(table: Table, stream: Stream, finding: Finding, insight: Insight, standing: Standing) -> None:
     """The insight, its outbox row and the stream's new state, all or none.
 
     Raises Conflict where another scorer was faster, TableUnavailable where nothing is known of the outcome.
@@ -107,14 +116,20 @@ async def write_insight(table: Table, stream: Stream, finding: Finding, insight:
         [
             {"Put": {"Item": items.insight_item(insight)}},
             {"Put": {"Item": items.outbox_item(insight)}},
-            {"Update": items.stream_insight_update(stream, finding, insight)},
+            {"Update": items.stream_insight_update(stream, finding, insight, standing)},
         ]
     )
 
 
-async def write_score(table: Table, stream: Stream, finding: Finding, *, now_ms: int) -> None:
-    """The stream's new risk."""
-    await table.update(items.stream_scored_update(stream, finding, now_ms=now_ms))
+async def write_score(table: Table, stream: Stream, finding: Finding, standing: Standing, *, now_ms: int) -> None:
+    """The stream's new risk, and its standing where that is another one.
+
+    Raises Conflict where another scorer wrote since `stream` was read, TableUnavailable.
+    """
+    if standing == stream.standing:
+        await table.update(items.stream_scored_update(stream, finding, now_ms=now_ms))
+    else:
+        await table.update(items.stream_standing_update(stream, finding, standing, now_ms=now_ms))
 
 
 def _is_quieted(stream: Stream, finding: Finding, now: datetime) -> bool:

@@ -7,14 +7,16 @@ from datetime import datetime
 
 import structlog
 
+from iops import items
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
-from iops.contract import INSIGHT_RISK_SCORE
+from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
 from iops.errors import Conflict
 from iops.insight import Evidence, Finding, Insight
-from iops.items import Stream
+from iops.items import Standing, Stream
 from iops.observability import Metrics
 from iops.table import Table
 from iops.telemetry import Window
+from services.insights.confirm import standing_after, write_confirmation
 from services.insights.improve import Improver
 from services.insights.recall import Around, neighbours_of, recall
 from services.insights.record import (
@@ -39,7 +41,7 @@ class Teller:
         self._clock = clock
         self._improver = improver
         self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
-        self._lost_races = metrics.counter("iops_insight_races_lost", "Insights that another scorer had written")
+        self._lost_races = metrics.counter("iops_insight_races_lost", "Findings that another scorer was faster with")
         self._ill = metrics.counter("iops_findings_ill", "Findings at risk 60 or more, by who is to word them", "words")
         self.findings_ill = 0  # since the start, at risk 60 or more
         self.findings_for_a_model = 0  # of those, the ones that a language model is to word where one may be asked
@@ -48,13 +50,22 @@ class Teller:
         """Of `stream`, whose finding is one of those of its group. Raises TableUnavailable."""
         finding, now = findings[stream.stream_id], from_epoch_ms(to_epoch_ms(self._clock()))
         now_ms = to_epoch_ms(now)
-        worth = weigh(stream, finding, now_ms=now_ms)
+        standing = standing_after(stream, finding, newest_ms=window.at_ms[-1])
+        worth = weigh(stream, finding, standing, now_ms=now_ms)
         if finding.risk_score >= INSIGHT_RISK_SCORE:
             self._count(is_for_a_model=_is_for_a_model(worth, finding, stream))
-        if worth in (Worth.INSIGHT, Worth.RECOVERY):
-            await self._write(stream, findings, window, worth=worth, now=now)
-        elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_worth_a_row(stream, finding, now_ms=now_ms)):
-            await write_score(self._table, stream, finding, now_ms=now_ms)
+        if worth is Worth.QUIETED and finding.risk_score >= PAGE_RISK_SCORE:
+            standing = stream.standing  # what nobody is to be told of confirms nothing
+        is_new = standing != stream.standing or is_worth_a_row(stream, finding, now_ms=now_ms)
+        try:
+            if worth in (Worth.INSIGHT, Worth.RECOVERY):
+                await self._write(stream, findings, window, worth=worth, standing=standing, now=now)
+            elif worth is Worth.CONFIRMATION:
+                await self._confirm(stream, findings, window, standing=standing, now=now)
+            elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_new):
+                await write_score(self._table, stream, finding, standing, now_ms=now_ms)
+        except Conflict:  # another scorer was faster; the next scoring sees what it wrote
+            self._lost_races.inc()
         self._written.labels(worth).inc()
         return worth
 
@@ -75,20 +86,37 @@ class Teller:
         self.findings_for_a_model += is_for_a_model
         self._ill.labels("model" if is_for_a_model else "template").inc()
 
+    async def _confirm(
+        self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, standing: Standing, now: datetime
+    ) -> None:
+        row = await self._table.get(items.key_of(f"insight#{stream.insight_id}", "insight"))
+        if row is None:  # 90 days have passed
+            await self._write(stream, findings, window, worth=Worth.INSIGHT, standing=standing, now=now)
+            return
+        finding = findings[stream.stream_id]
+        told = await write_confirmation(self._table, stream, finding, row, standing=standing, now=now)
+        if told is not None:
+            log.info("insight_confirmed", insight_id=told.insight_id, stream_id=told.stream_id)
+
     async def _write(
-        self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, worth: Worth, now: datetime
+        self,
+        stream: Stream,
+        findings: Mapping[str, Finding],
+        window: Window,
+        *,
+        worth: Worth,
+        standing: Standing,
+        now: datetime,
     ) -> None:
         finding = findings[stream.stream_id]
         evidence = await self.gather(stream, findings, window, now=now)
-        insight = make_insight(stream, finding, evidence, worth=worth, now=now)
+        if worth is Worth.RECOVERY:
+            standing = Standing()
+        insight = make_insight(stream, finding, evidence, worth=worth, standing=standing, now=now)
         is_for_a_model = _is_for_a_model(worth, finding, stream)
         if is_for_a_model:
             insight = self._improver.announce(insight)
-        try:
-            await write_insight(self._table, stream, finding, insight)
-        except Conflict:
-            self._lost_races.inc()
-            return
+        await write_insight(self._table, stream, finding, insight, standing)
         if is_for_a_model:
             self._improver.begin(insight, evidence)
         _log(insight)

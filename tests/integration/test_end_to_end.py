@@ -61,6 +61,10 @@ class Stack:
         listed = (await self.client.get("/alerts")).json()["items"]
         return [alert for alert in listed if alert["stream_id"] == stream_id]
 
+    async def has_insight(self, stream_id: str) -> bool:
+        listed = (await self.client.get("/insights/recent")).json()["items"]
+        return any(insight["stream_id"] == stream_id and insight["risk_score"] >= 80 for insight in listed)
+
     async def lists_a_disk(self) -> bool:
         streams = (await self.client.get("/streams")).json()["items"]
         return bool(streams) and streams[0]["latest"] is not None
@@ -159,13 +163,21 @@ async def a_stall_is_mailed_once(stack: Stack) -> None:
 
 
 async def a_disk_that_turned_slow_is_mailed(stack: Stack) -> None:
-    """Four hours of the device when it was well, then a minute in which it is slow and its neighbours are not."""
+    """Four hours of the device when it was well, then a minute in which it is slow and its neighbours are not.
+
+    No hard rule finds it, so the second scoring pages.
+    """
     recording = replay.load("slow.jsonl.gz")
     now = datetime.now(UTC)
     well = replay.cut(recording, begin=SLOW_BEGINS_AT - timedelta(hours=1), end=SLOW_BEGINS_AT)
     slow = replay.cut(recording, begin=SLOW_BEGINS_AT, end=SLOW_ENDS_AT)
     await stack.post(replay.tile(well, end=now - timedelta(minutes=1), span=timedelta(hours=4)), host="lab-2")
-    await stack.post(replay.move(slow, end=now), host="lab-2")
+    slow = replay.move(slow, end=now)
+    first_part_ends_at = now - timedelta(seconds=10)
+    await stack.post(replay.cut(slow, begin=now - timedelta(minutes=2), end=first_part_ends_at), host="lab-2")
+    await wait_until(lambda: stack.has_insight("lab-2:loop1"), limit_s=MAIL_LIMIT_S)
+    assert stack.mails("lab-2:loop1") == [], "one scoring is no page where no hard rule found it"
+    await stack.post(replay.cut(slow, begin=first_part_ends_at, end=now + timedelta(seconds=1)), host="lab-2")
     await wait_until(lambda: len(stack.mails("lab-2:loop1")) == 1, limit_s=MAIL_LIMIT_S)
 
     alerts = await stack.alerts("lab-2:loop1")

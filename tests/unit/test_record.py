@@ -7,7 +7,7 @@ import pytest
 
 from iops.errors import Conflict
 from iops.insight import Fact, Finding, Insight, PredictionType
-from iops.items import Stream, item_to_insight
+from iops.items import Standing, Stream, item_to_insight
 from services.insights.recall import Around
 from services.insights.record import Worth, evidence_of, make_insight, weigh, write_insight
 from tests.unit.builders import AT, AT_MS, DISK, a_finding, a_stream, a_window, nothing_wrong
@@ -20,7 +20,7 @@ SPIKE = PredictionType.LATENCY_SPIKE
 
 
 def worth(stream: Stream, finding: Finding) -> Worth:
-    return weigh(stream, finding, now_ms=AT_MS)
+    return weigh(stream, finding, stream.standing, now_ms=AT_MS)
 
 
 def an_ill_stream(risk_score: float, kind: PredictionType = STALL, *, minutes_ago: float = 5, **fields: Any) -> Stream:
@@ -128,7 +128,7 @@ def test_an_insight_of_a_running_slowness_keeps_its_name() -> None:
 
 def an_insight_of(stream: Stream, finding: Finding, worth: Worth = Worth.INSIGHT) -> Insight:
     evidence = evidence_of(stream, finding, a_window(60), Around(peers=3), now=AT)
-    return make_insight(stream, finding, evidence, worth=worth, now=AT)
+    return make_insight(stream, finding, evidence, worth=worth, standing=Standing(), now=AT)
 
 
 def a_stored_stream(**fields: Any) -> dict[str, Any]:
@@ -142,9 +142,9 @@ async def test_of_two_scorers_that_saw_the_same_one_writes_and_the_other_writes_
     stream, finding = a_stream(), a_finding()
     first, second = (an_insight_of(stream, finding) for _ in range(2))
 
-    await write_insight(fake.table(), stream, finding, first)
+    await write_insight(fake.table(), stream, finding, first, Standing())
     with pytest.raises(Conflict):
-        await write_insight(fake.table(), stream, finding, second)
+        await write_insight(fake.table(), stream, finding, second, Standing())
 
     assert [item_to_insight(row) for row in fake.of_type("insight")] == [first]
     assert [item_to_insight(row) for row in fake.of_type("outbox")] == [first]
