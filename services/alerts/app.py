@@ -30,7 +30,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The clients outlive the loop that uses them.
-        async with open_table(configured) as table, open_targets(configured) as targets:
+        async with open_table(configured) as table, open_targets(configured, now, metrics) as targets:
             names = [target.name for target in targets]
             silences = Silences(table, now)
             intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)

@@ -42,7 +42,7 @@ class Target(Protocol):
         ...
 
     async def send(self, notices: Sequence[Notice]) -> list[bool]:
-        """Says of each whether it was accepted. Raises Unavailable where none was, and the target should rest."""
+        """Says of each whether it was accepted. Raises Unavailable where none was, with the least time to rest."""
         ...
 
 
@@ -137,13 +137,14 @@ class Courier:
         return parcel
 
     async def _deliver(self, parcels: list[_Parcel]) -> bool:
+        rest_s = 0
         try:
             outcomes = await self._target.send([parcel.notice for parcel in parcels])
         except Unavailable as error:
             log.warning("events_waited", target=self._target.name, events=len(parcels), reason=error.detail)
-            outcomes = [False] * len(parcels)
+            outcomes, rest_s = [False] * len(parcels), error.retry_after_s
         for parcel, is_accepted in zip(parcels, outcomes, strict=True):
-            await (self._let_go(parcel) if is_accepted else self._try_later(parcel))
+            await (self._let_go(parcel) if is_accepted else self._try_later(parcel, rest_s))
         return all(outcomes)
 
     async def _let_go(self, parcel: _Parcel) -> None:
@@ -153,11 +154,12 @@ class Courier:
         self._metrics.age_s.labels(self._target.name).observe((self._clock() - event.at).total_seconds())
         log.info("event_delivered", target=self._target.name, event_id=event.event_id, kind=event.kind)
 
-    async def _try_later(self, parcel: _Parcel) -> None:
+    async def _try_later(self, parcel: _Parcel, rest_s: int) -> None:
         """Never given up: what people have to hear waits for them, and its age is an alarm."""
         self._metrics.sent.labels(self._target.name, "refused").inc()
         longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2**parcel.attempts)
-        await self._put_off(parcel, random.uniform(longest_s / 2, longest_s), attempts=parcel.attempts + 1)  # noqa: S311
+        wait_s = max(rest_s, random.uniform(longest_s / 2, longest_s))  # noqa: S311 - replicas drift apart
+        await self._put_off(parcel, wait_s, attempts=parcel.attempts + 1)
 
     async def _put_off(self, parcel: _Parcel, wait_s: float, *, attempts: int) -> None:
         until_ms = to_epoch_ms(self._clock()) + round(wait_s * 1000)
