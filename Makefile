@@ -38,7 +38,7 @@ test: setup ## run every test this machine can run; skipped ones say why
 	$(BIN)/pytest
 
 test-unit: setup ## run the unit layer: no network, 20 s on two cores
-	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services ml bench --doctest-modules
+	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services ml bench cli --doctest-modules
 
 bench: setup ## measure: from POST to mail, what ingest takes, beside Prometheus, and scoring (5 minutes)
 	$(BIN)/python -m bench e2e

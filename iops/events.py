@@ -1,15 +1,19 @@
 """An insight on the event bus: the entry, the rule that reaches people, and the text they get."""
 
 import json
+import re
 from typing import Any, Final
 
 from iops import contract
+from iops.alert import Event
 from iops.clock import to_epoch_ms
 from iops.insight import Insight
 from iops.telemetry import instant_to_text
 
 SOURCE: Final = "iops.insights"
 DETAIL_TYPE: Final = "Insight"
+CANARY_DETAIL_TYPE: Final = "Canary"
+CANARY_TITLE: Final = re.compile(r"Canary \d{4}-\d\d-\d\d: alerting works")
 MAIL_FACTS: Final = 3
 
 
@@ -28,11 +32,40 @@ def insight_to_entry(insight: Insight, *, alert_url: str) -> dict[str, Any]:
     }
 
 
+def canary_to_entry(event: Event, *, url: str) -> dict[str, Any]:
+    """The PutEvents entry of the daily canary, which the one rule lets through as if it were an alert."""
+    lines = {
+        "title": f"Canary {event.at:%Y-%m-%d}: alerting works. Nothing is wrong, and there is nothing to do.",
+        "risk": f"{contract.PAGE_RISK_SCORE} (canary; no disk has it)",
+        "where": "no stream: this mail is sent once a day through the whole path of an alert",
+        "since": instant_to_text(to_epoch_ms(event.at)),
+        **dict.fromkeys((f"fact_{number}" for number in range(1, MAIL_FACTS + 1)), "-"),
+        "next_step": "None. On a day without this mail look at the alerts service and the dead letters.",
+        "url": url,
+    }
+    detail = {"event_id": event.event_id, "risk_score": contract.PAGE_RISK_SCORE, "mail": lines}
+    return {
+        "Source": SOURCE,
+        "DetailType": CANARY_DETAIL_TYPE,
+        "Detail": json.dumps(detail, separators=(",", ":"), allow_nan=False),
+        "EventBusName": contract.EVENT_BUS,
+        "Time": event.at,
+    }
+
+
+def is_canary(message: str) -> bool:
+    """Whether what the topic delivered is a canary, in SNS's envelope or bare.
+
+    A stream that is called like one deceives nobody: its mail, too, came all the way.
+    """
+    return CANARY_TITLE.search(message) is not None
+
+
 def rule_pattern() -> dict[str, Any]:
     """Which events reach people."""
     return {
         "source": [SOURCE],
-        "detail-type": [DETAIL_TYPE],
+        "detail-type": [DETAIL_TYPE, CANARY_DETAIL_TYPE],
         "detail": {"risk_score": [{"numeric": [">=", contract.PAGE_RISK_SCORE]}]},
     }
 

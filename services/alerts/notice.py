@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iops import items
-from iops.alert import Alert, Event, Page
+from iops.alert import Alert, Event, EventKind, Page
 from iops.insight import Insight
 from iops.table import Table
 
@@ -23,6 +23,8 @@ class Notice:
 
 async def compose(table: Table, event: Event, *, public_url: str) -> Notice:
     """Reads what the event is about. Raises TableUnavailable."""
+    if event.kind is EventKind.CANARY:  # it is about nothing
+        return Notice(event, public_url)
     alert = page = None
     url = f"{public_url}/insights/{event.insight_id}"
     if event.alert_id is not None:

@@ -19,7 +19,7 @@ OBJECTION_CHARS: Final = 240
 NAMED_CHARS: Final = 40  # of a number or a name in an objection
 RAW_CHARS: Final = 4_000  # longer text is refused as it is, unread
 MARKUP: Final = re.compile(
-    r"<[a-z/!?]|\]\(|```|\b[a-z][a-z0-9+.-]{0,20}://|\bwww\.|\b(?:java|vb)script:|\bdata:\w+/|&#?\w{1,8};",
+    r"<[a-z/!?]|\]\(|```|\b[a-z][a-z0-9+.-]{0,20}://|\bwww\.|\b(?:java|vb)script:|\S@[\w-]+\.\w|\b[\w-]+\.[a-z]{2,12}/|\bdata:\w+/|&#?\w{1,8};",
     re.IGNORECASE,
 )
 

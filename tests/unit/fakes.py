@@ -140,7 +140,10 @@ class FakeTable(_Client):
         row = self.rows.get(key, {})
         if not _holds(request.get("ConditionExpression"), row, request):
             raise aws_error("ConditionalCheckFailedException")
-        self.rows[key] = request["Item"] if action == "Put" else _updated(row, request)
+        if action == "Delete":
+            self.rows.pop(key, None)
+        elif action != "ConditionCheck":
+            self.rows[key] = request["Item"] if action == "Put" else _updated(row, request)
 
 
 class FakeQueue(_Client):
