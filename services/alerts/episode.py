@@ -64,7 +64,7 @@ def take_recovery(insight: Insight, before: Alert, *, now: datetime) -> Step | N
         "risk_score": insight.risk_score,
         "insight_id": insight.insight_id,
     }
-    return _step(before, "recovering", now, by="scorer", insight_id=insight.insight_id, **changes)
+    return _step(before, "recovering", now, by="scorer", **changes)
 
 
 def due_at(alert: Alert) -> datetime | None:
@@ -161,7 +161,7 @@ def _update(insight: Insight, alert: Alert, now: datetime) -> Step | None:
     what = "worse_again" if alert.recovering_since is not None else "updated"
     peak = max(alert.peak_risk_score, insight.risk_score)
     changes = _words(insight) | {"peak_risk_score": peak, "recovering_since": None}
-    return _step(alert, what, now, by="scorer", insight_id=insight.insight_id, **changes)
+    return _step(alert, what, now, by="scorer", **changes)
 
 
 def _resolve(alert: Alert, now: datetime, *, by: str, reason: str | None = None) -> Step:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from iops import contract
+from iops.events import read_mail
 from local import ministack
 from local.errors import InstallFailed
 from local.up import MINISTACK_VENV
@@ -43,7 +44,8 @@ class Stack:
 
     def mails(self, stream_id: str) -> list[str]:
         texts = [path.read_text() for path in Path(self.facts["mail_dir"]).glob("*.eml")]
-        return [text for text in texts if f"Where: {stream_id} " in text]
+        bodies = [read_mail(text.partition("\n\n")[2])[1] for text in texts]
+        return [text for text, body in zip(texts, bodies, strict=True) if body["stream_id"] == stream_id]
 
     def scorings(self, peer_group: str) -> int:
         """How often a group was scored."""

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from iops import contract, events
+from iops import contract
+from iops.alert import Event, EventKind
 from iops.bus import open_event_bus
 from iops.clock import now
 from iops.observability import Metrics
@@ -14,11 +15,13 @@ from iops.table import open_table
 from services.alerts.canary import Canary
 from services.alerts.canary_watch import CanaryWatch, open_canary_watch
 from services.alerts.deliver import Courier, CourierMetrics
+from services.alerts.entry import notice_to_entry
 from services.alerts.event_bus import BusTarget
 from services.alerts.letters import QUEUE_NAMES, LetterQueue, view_letter
+from services.alerts.notice import Notice
 from services.alerts.redrive import Redrive, open_redrive
 from services.alerts.settings import AlertsSettings
-from tests.integration.examples import an_insight
+from tests.integration.examples import AT, an_alert
 from tests.integration.stand_ins import Cloud, wait_until
 from tests.unit.post import RULE_SAYS, SNS_SAYS, a_notification_body, an_event_body
 
@@ -54,7 +57,9 @@ async def test_looking_twice_shows_the_same_and_why(cloud: Cloud, redrive: Redri
 
 
 async def test_an_event_that_is_redriven_is_mailed_by_the_rule(cloud: Cloud, redrive: Redrive) -> None:
-    detail = events.insight_to_entry(an_insight("web-1:lost", risk_score=90.0), alert_url="http://x/alerts/1")["Detail"]
+    event = Event(event_id="01", kind=EventKind.OPENED, at=AT)
+    alert = an_alert("web-1:lost", risk_score=90.0)
+    detail = notice_to_entry(Notice(event, "http://x/alerts/1", alert=alert))["Detail"]
     await bury(cloud, LetterQueue.RULE, an_event_body().replace(an_event_body_detail(), detail), RULE_SAYS)
     await bury(cloud, LetterQueue.RULE, "not an event")
 
