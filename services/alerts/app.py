@@ -36,7 +36,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
         # The clients outlive the loop that uses them.
         async with (
             open_table(configured) as table,
-            open_targets(configured) as targets,
+            open_targets(configured, now, metrics) as targets,
             open_redrive(configured) as redrive,
             open_canary_watch(configured, table, now, metrics) as canary_watch,
         ):
