@@ -140,6 +140,7 @@ class Insight(Evidence):
     title: str  # one line, for a person
     explanation: str
     recommendations: tuple[str, ...]
+    sequence: int = 0  # grows with each thing that the stream tells, whatever the clocks say
     is_asked_for: bool = False  # by a person; nobody is alerted of it
     is_confirmed: bool = True  # a hard rule, or two scorings in a row: what is 80 or more may be told
     scored_by: str

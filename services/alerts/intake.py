@@ -191,7 +191,7 @@ class Intake:
                     oldest.append(_Row(item[PARTITION_KEY]["S"], insight))
             if oldest or start is None:
                 break
-        return oldest
+        return _in_order(oldest)
 
     def _read(self, item: Item) -> Insight | None:
         try:
@@ -206,6 +206,15 @@ class Intake:
             self._handled.labels(outcome).inc()
             log.error("outbox_row_left", key=name, outcome=outcome, exc_info=error)
             self._bad = {name} if len(self._bad) >= ROWS_SAID else self._bad | {name}
+
+
+def _in_order(rows: Sequence[_Row]) -> list[_Row]:
+    """The rows of one stream in the order in which it told them, whatever the clocks of those who wrote them say."""
+    of_streams: defaultdict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        of_streams[row.insight.stream_id].append(row)
+    told = {stream: iter(sorted(own, key=lambda row: row.insight.sequence)) for stream, own in of_streams.items()}
+    return [next(told[row.insight.stream_id]) for row in rows]
 
 
 def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
