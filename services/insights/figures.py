@@ -74,7 +74,6 @@ VOCABULARY: Final = re.compile(
     re.IGNORECASE,
 )
 MULTIPLES: Final[Mapping[str, float]] = {
-    "double": 2.0,
     "doubled": 2.0,
     "twice": 2.0,
     "thrice": 3.0,

@@ -29,7 +29,7 @@ async def table(settings: ServiceSettings) -> AsyncIterator[Table]:
 @asynccontextmanager
 async def alerts_service(url: str) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(AlertsSettings(aws_endpoint_url=url, poll_s=0.02))
-    async with LifespanManager(app) as manager:
+    async with LifespanManager(app, startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://alerts") as client:
             yield client

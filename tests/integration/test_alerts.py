@@ -60,7 +60,7 @@ def insight_now(stream_id: str, risk_score: float, **fields: Any) -> Insight:
 @asynccontextmanager
 async def alerts_service(url: str, clock: MovableClock | None = None) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(AlertsSettings(aws_endpoint_url=url, poll_s=0.02, aws_timeout_s=1), clock or now)
-    async with LifespanManager(app) as manager:
+    async with LifespanManager(app, startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://alerts") as client:
             yield client

@@ -62,7 +62,7 @@ class Service:
             "ingest", routers=[doors.router], lifespan=lifespan, metrics=metrics, health=health, quick=quick
         )
         async with (
-            LifespanManager(app),
+            LifespanManager(app, startup_timeout=30),
             httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as self.client,
         ):
             yield

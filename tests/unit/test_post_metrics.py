@@ -56,7 +56,7 @@ class Door:
             quick={"/metrics": routes.post_metrics},
         )
         async with (
-            LifespanManager(app),
+            LifespanManager(app, startup_timeout=30),
             httpx.AsyncClient(
                 transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", trust_env=False
             ) as self.client,
