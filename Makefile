@@ -7,10 +7,10 @@ DATA ?= ../shared/data
 WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit bench model openapi lock clean
+.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## make .venv with everything pinned (once, and after a change of requirements/)
 
@@ -39,6 +39,9 @@ test: setup ## run every test this machine can run; skipped ones say why
 
 test-unit: setup ## run the unit layer: no network, 20 s on two cores
 	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services ml bench --doctest-modules
+
+test-nightly: setup ## crash and fault the alerts at random for 10,000 steps
+	IOPS_NIGHTLY=yes $(BIN)/pytest --quiet -s tests/unit/test_alerts_at_random.py
 
 bench: setup ## measure: from POST to mail, what ingest takes, beside Prometheus, and scoring (5 minutes)
 	$(BIN)/python -m bench e2e

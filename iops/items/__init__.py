@@ -51,6 +51,7 @@ from iops.items.costs import (
     usd_to_nano,
 )
 from iops.items.findings import (
+    REWORDED_SUFFIX,
     Word,
     baseline_item,
     claim_update,
@@ -97,6 +98,7 @@ from iops.items.streams import (
 )
 
 __all__ = [
+    "REWORDED_SUFFIX",
     "Arrived",
     "DayCost",
     "Item",

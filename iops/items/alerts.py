@@ -43,12 +43,20 @@ def alerts_of_stream_query(stream_id: str) -> Item:
 
 
 def change_put(change: Change) -> Item:
-    """A line of an alert's history; holds only if nobody wrote that line."""
+    """A line of an alert's history; holds only if nobody wrote that line.
+
+    What has expired counts for nothing: DynamoDB deletes it days later, and an alert of the same name begins anew.
+    """
     item = key_of(f"alert#{change.alert_id}", f"{CHANGE_PREFIX}{change.version:08}") | {
         contract.TTL_ATTRIBUTE: _after(change.at, contract.ALERT_TTL_S),
         "doc": {"S": change.model_dump_json()},
     }
-    return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
+    return {
+        "Item": item,
+        "ConditionExpression": "attribute_not_exists(entity_id) OR #ttl <= :now",
+        "ExpressionAttributeNames": {"#ttl": contract.TTL_ATTRIBUTE},
+        "ExpressionAttributeValues": {":now": _after(change.at, 0)},
+    }
 
 
 def changes_query(alert_id: str, *, limit: int) -> Item:
@@ -181,8 +189,10 @@ def delete_present(key: Item) -> Item:
     return {"Key": key, "ConditionExpression": "attribute_exists(entity_id)"}
 
 
-def version_check(entity_id: str, entity_type: str, version: int) -> Item:
-    """Holds only if a row still has this version."""
+def version_check(entity_id: str, entity_type: str, version: int | None) -> Item:
+    """Holds only if a row still has this version; None: only if it is not there."""
+    if version is None:
+        return {"Key": key_of(entity_id, entity_type), "ConditionExpression": "attribute_not_exists(entity_id)"}
     return {
         "Key": key_of(entity_id, entity_type),
         "ConditionExpression": "version = :seen",

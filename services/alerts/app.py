@@ -34,7 +34,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
             names = [target.name for target in targets]
             silences = Silences(table, now)
             intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
-            timers = Timers(table, now, metrics, targets=names)
+            timers = Timers(table, silences, now, metrics, targets=names)
             owner, counts = uuid.uuid4().hex, CourierMetrics(metrics)
             couriers = {
                 f"courier_{target.name}": Courier(

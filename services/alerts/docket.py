@@ -63,6 +63,7 @@ class Docket:
     async def take(self, step: Step, *, has_company: bool = False) -> None:
         """A change of one alert, with what people are to hear of it. `has_company`: others of its kind come too."""
         alert = step.alert
+        assert alert.alert_id not in self._touched, "one transaction takes an alert one version on"
         self.changes.append(step.change)
         told = await self._tell(alert, step.wish)
         if told is not None:

@@ -1,6 +1,7 @@
 """One alert's life: what an insight, time or a person changes about it, and whether people are to hear of that.
 
 Pure decisions. Each gives the alert one version on and a line for its history, or None where nothing changes.
+An alert's own time never goes back, whatever the clock does: nothing ends or is told early because of it.
 """
 
 from __future__ import annotations
@@ -60,32 +61,41 @@ def take_recovery(insight: Insight, before: Alert, *, now: datetime) -> Step | N
     if not before.is_active or before.recovering_since is not None:
         return None
     changes: dict[str, Any] = {
-        "recovering_since": now,
+        "recovering_since": max(now, before.updated_at),
         "risk_score": insight.risk_score,
         "insight_id": insight.insight_id,
     }
-    return _step(before, "recovering", now, by="scorer", insight_id=insight.insight_id, **changes)
+    return _step(before, "recovering", now, by="scorer", **changes)
 
 
 def due_at(alert: Alert) -> datetime | None:
     """When time alone will change it; None where it will not."""
     if not alert.is_active:
         return None
-    instants = [_ends_at(alert), alert.silenced_until, _told_again_at(alert)]
+    instants = [_ends_at(alert), alert.silenced_until, _to_tell_at(alert)]
     return min((instant for instant in instants if instant is not None), default=None)
 
 
-def pass_time(alert: Alert, *, now: datetime) -> Step | None:
-    """What time has changed by `now`; None where it has changed nothing."""
-    ends_at, told_again_at = _ends_at(alert), _told_again_at(alert)
+def pass_time(alert: Alert, *, silenced_until: datetime | None = None, now: datetime) -> Step | None:
+    """What time has changed by `now`; None where it has changed nothing.
+
+    `silenced_until` is the end of the silence that matches it, which may be a later one; None where none does.
+    """
     if not alert.is_active:
         return None
+    ends_at = _ends_at(alert)
     if ends_at is not None and ends_at <= now:
         return _resolve(alert, now, by="time")
-    if alert.silenced_until is not None and alert.silenced_until <= now:
-        wish = Wish.TELL if alert.page_id is None else Wish.REMIND
-        return _step(alert, "unsilenced", now, by="time", wish=wish, state=AlertState.FIRING, silenced_until=None)
-    if told_again_at is not None and told_again_at <= now:
+    is_silence_over = alert.silenced_until is not None and alert.silenced_until <= now
+    is_to_tell = _wish_to_tell(alert, now) is Wish.TELL
+    if (is_silence_over or is_to_tell) and silenced_until is not None and silenced_until > now:
+        silenced = alert.model_copy(update={"state": AlertState.SILENCED, "silenced_until": silenced_until})
+        return _step(silenced, "silenced", now, by="time")
+    if is_silence_over:
+        firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
+        wish = _wish_to_tell(firing, now) if alert.page_id is None else Wish.REMIND
+        return _step(firing, "unsilenced", now, by="time", wish=wish)
+    if is_to_tell:
         return _step(alert, "told", now, by="time", wish=Wish.TELL)
     return None
 
@@ -100,8 +110,10 @@ def acknowledge(alert: Alert, *, by: str, reason: str | None, now: datetime) -> 
 
 
 def silence(alert: Alert, *, until: datetime, by: str, reason: str | None, now: datetime) -> Step | None:
-    """Nobody wants to hear of it until then. Raises InvalidInput for what is over."""
+    """Nobody wants to hear of it until then. Raises InvalidInput for what is over, and for an end that has passed."""
     _refuse_resolved(alert)
+    if until <= now:
+        raise InvalidInput([Problem("until", "a silence ends after it begins; give an instant that is to come")])
     if alert.state is AlertState.SILENCED and alert.silenced_until is not None and alert.silenced_until >= until:
         return None
     changes = {"state": AlertState.SILENCED, "silenced_until": until, "handled_by": by}
@@ -138,10 +150,9 @@ def _open(insight: Insight, before: Alert | None, silenced_until: datetime | Non
         **_words(insight),
         **kept | {"peak_risk_score": max(insight.risk_score, kept.get("peak_risk_score", 0))},
     )
-    is_told_soon = alert.told_at is not None and now - alert.told_at < BETWEEN_TELLINGS
-    wish = Wish.NOTHING if silenced_until is not None or is_told_soon else Wish.TELL
     what = "reopened" if is_same else "opened"
-    return Step(alert, _change(alert, what, now, by="scorer", insight_id=insight.insight_id), wish)
+    change = _change(alert, what, now, by="scorer", insight_id=insight.insight_id)
+    return Step(alert, change, _wish_to_tell(alert, now))
 
 
 def _update(insight: Insight, alert: Alert, now: datetime) -> Step | None:
@@ -150,7 +161,7 @@ def _update(insight: Insight, alert: Alert, now: datetime) -> Step | None:
     what = "worse_again" if alert.recovering_since is not None else "updated"
     peak = max(alert.peak_risk_score, insight.risk_score)
     changes = _words(insight) | {"peak_risk_score": peak, "recovering_since": None}
-    return _step(alert, what, now, by="scorer", insight_id=insight.insight_id, **changes)
+    return _step(alert, what, now, by="scorer", **changes)
 
 
 def _resolve(alert: Alert, now: datetime, *, by: str, reason: str | None = None) -> Step:
@@ -165,10 +176,16 @@ def _ends_at(alert: Alert) -> datetime | None:
     return max(alert.recovering_since + CALM, alert.opened_at + LEAST_FIRING)
 
 
-def _told_again_at(alert: Alert) -> datetime | None:
-    """It came back so soon that nobody was told again, and still fires."""
-    is_untold = alert.state is AlertState.FIRING and alert.page_id is None and alert.told_at is not None
-    return alert.told_at + BETWEEN_TELLINGS if is_untold and alert.told_at is not None else None
+def _to_tell_at(alert: Alert) -> datetime | None:
+    """From when on people are to hear of it; None where they did, or need not: it was taken, or is about to end."""
+    if alert.state is not AlertState.FIRING or alert.page_id is not None or alert.recovering_since is not None:
+        return None
+    return alert.opened_at if alert.told_at is None else alert.told_at + BETWEEN_TELLINGS
+
+
+def _wish_to_tell(alert: Alert, now: datetime) -> Wish:
+    to_tell_at = _to_tell_at(alert)
+    return Wish.TELL if to_tell_at is not None and to_tell_at <= now else Wish.NOTHING
 
 
 def _words(insight: Insight) -> dict[str, Any]:
@@ -193,8 +210,9 @@ def _step(
     reason: str | None = None,
     **changes: Any,
 ) -> Step:
-    insight_id = changes.get("insight_id")
-    after = alert.model_copy(update=changes | {"updated_at": now, "version": alert.version + 1})
+    insight_id = changes.get("insight_id")  # where an insight changed it
+    updated_at = max(now, alert.updated_at)
+    after = alert.model_copy(update=changes | {"updated_at": updated_at, "version": alert.version + 1})
     return Step(after, _change(after, what, now, by=by, reason=reason, insight_id=insight_id), wish)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ from iops.alert import alert_id_of
 from iops.clock import Clock
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY
 from iops.errors import Conflict, Unavailable
-from iops.insight import Insight
+from iops.insight import Insight, PredictionType
 from iops.items import Item
 from iops.observability import Metrics
 from iops.table import Table
@@ -28,6 +28,7 @@ from services.alerts.silences import Silences
 log = structlog.get_logger()
 
 ROWS_AT_ONCE: Final = 200
+ROWS_SAID: Final = 1_000  # rows remembered as bad, so that each is said once
 PAGES_AT_ONCE: Final = 20  # looked through for rows that can be read
 GROUPS_AT_ONCE: Final = 8  # transactions under way
 TOGETHER: Final = 10  # insights of a peer group in one transaction: they meet in one page
@@ -36,8 +37,13 @@ LONGEST_PAUSE_S: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    key: Item
+    name: str  # its partition key
     insight: Insight
+
+    @property
+    def is_reworded(self) -> bool:
+        """The insight was told before, with another risk."""
+        return self.name.endswith(items.REWORDED_SUFFIX)
 
 
 class Intake:
@@ -52,7 +58,7 @@ class Intake:
         self._clock = clock
         self._targets = targets
         self._poll_s = poll_s
-        self._unreadable: set[str] = set()
+        self._bad: set[str] = set()
         self._handled = metrics.counter("iops_outbox_rows", "Outbox rows by what became of them", "outcome")
         self._age_s = metrics.histogram("iops_outbox_age_seconds", "Age of an insight when its row was taken")
 
@@ -75,35 +81,50 @@ class Intake:
         """One pass over the oldest rows; False where something of it has to be tried again. Raises Unavailable."""
         await self._silences.refresh()
         groups: defaultdict[str, list[_Row]] = defaultdict(list)
-        for row in await self._oldest_of_streams():
+        for row in await self._oldest():
             groups[row.insight.peer_group].append(row)
         slots = asyncio.Semaphore(GROUPS_AT_ONCE)
 
-        async def take_group(rows: list[_Row]) -> bool:
+        async def take_group(rows: list[_Row]) -> bool | Unavailable:
             async with slots:
-                return await self._take_group(rows)
+                try:
+                    return await self._take_group(rows)
+                except Unavailable as error:  # said when the other groups, which may have more luck, are through
+                    return error
 
-        return all(await asyncio.gather(*map(take_group, groups.values())))
+        outcomes = await asyncio.gather(*map(take_group, groups.values()))
+        for outcome in outcomes:
+            if isinstance(outcome, Unavailable):
+                raise outcome
+        return all(outcomes)
 
     async def _take_group(self, rows: list[_Row]) -> bool:
-        is_settled = True
-        for start in range(0, len(rows), TOGETHER):
-            is_settled &= await self._take_together(rows[start : start + TOGETHER])
-        return is_settled
+        """Stops at the first that has to be tried again: what a stream told later waits for what it told before."""
+        for batch in _batches(rows):
+            if not await self._take_together(batch):
+                return False
+        return True
 
     async def _take_together(self, rows: list[_Row]) -> bool:
         """False where somebody else changed one of the alerts since it was read: decided again in the next pass."""
         docket = Docket(self._table, self._targets, now=self._clock())
-        for row in rows:
-            await self._take(docket, row.insight)
-        gone = [{"Delete": items.delete_present(row.key)} for row in rows]
-        if len(rows) > 1 and len(docket.writes()) + len(gone) > WRITES_LIMIT:
-            return all([await self._take_together([row]) for row in rows])
+        gone = [{"Delete": items.delete_present(items.key_of(row.name, "outbox"))} for row in rows]
         try:
+            for row in rows:
+                await self._take(docket, row)
+            if len(rows) > 1 and len(docket.writes()) + len(gone) > WRITES_LIMIT:
+                return await self._take_one_by_one(rows)
             await docket.commit(*gone)
         except Conflict:
             self._handled.labels("conflict").inc(len(rows))
             return False
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that nobody can deal with must not keep all others from being told
+            if len(rows) > 1:
+                return await self._take_one_by_one(rows)
+            self._leave(rows[0].name, "failed", error)
+            return True
         for change in docket.changes:
             log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
         for row in rows:
@@ -111,9 +132,15 @@ class Intake:
             self._age_s.observe((docket.now - row.insight.created_at).total_seconds())
         return True
 
-    async def _take(self, docket: Docket, insight: Insight) -> None:
+    async def _take_one_by_one(self, rows: list[_Row]) -> bool:
+        return all([await self._take_together([row]) for row in rows])
+
+    async def _take(self, docket: Docket, row: _Row) -> None:
+        insight = row.insight
         if insight.risk_score < PAGE_RISK_SCORE:
             docket.tell_insight(insight.insight_id)
+        if row.is_reworded and not await self._is_newest(insight):
+            return  # what the stream told since then was dealt with, and nothing will take this back
         if insight.risk_score < INSIGHT_RISK_SCORE:
             await self._take_recovery(docket, insight)
             return
@@ -126,23 +153,23 @@ class Intake:
             await docket.take(step, has_company=has_company)
 
     async def _take_recovery(self, docket: Docket, insight: Insight) -> None:
-        """Every alert of the stream: from the index, which may lag, and the one the insight is about as it truly is."""
-        listed = await self._table.query(items.alerts_of_stream_query(insight.stream_id))
-        found = {items.item_to_alert(row).alert_id: None for row in listed}
-        if insight.prediction_type is not None:
-            found[alert_id_of(insight.stream_id, insight.prediction_type)] = None
-        for alert_id in found:
-            alert = await docket.alert(alert_id)
+        """Every alert of the stream by its name: the index lags, and has all insights of the stream beside them."""
+        for prediction_type in PredictionType:
+            alert = await docket.alert(alert_id_of(insight.stream_id, prediction_type))
             step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
             if step is not None:
                 await docket.take(step)
 
-    async def _oldest_of_streams(self) -> list[_Row]:
-        """The oldest row of each stream: a recovery waits until what it ends was dealt with.
+    async def _is_newest(self, insight: Insight) -> bool:
+        row = await self._table.get(items.key_of(insight.stream_id, "stream"))
+        return row is None or items.item_to_stream(row).insight_id == insight.insight_id
+
+    async def _oldest(self) -> list[_Row]:
+        """The oldest rows, in order.
 
         A row that cannot be read stays, for a person or a newer program, and holds up nobody: the next page is read.
         """
-        oldest: dict[str, _Row] = {}
+        oldest: list[_Row] = []
         start: Item | None = None
         for _ in range(PAGES_AT_ONCE):
             page, start = await self._table.query_page(
@@ -151,19 +178,32 @@ class Intake:
             for item in page:
                 insight = self._read(item)
                 if insight is not None:
-                    key = items.key_of(item[PARTITION_KEY]["S"], "outbox")
-                    oldest.setdefault(insight.stream_id, _Row(key, insight))
+                    oldest.append(_Row(item[PARTITION_KEY]["S"], insight))
             if oldest or start is None:
                 break
-        return list(oldest.values())
+        return oldest
 
     def _read(self, item: Item) -> Insight | None:
-        key = item[PARTITION_KEY]["S"]
         try:
             return items.item_to_insight(item)
-        except ValidationError:
-            if key not in self._unreadable:  # said once, not twice a second
-                self._handled.labels("unreadable").inc()
-                log.exception("outbox_row_unreadable", key=key)
-                self._unreadable.add(key)
+        except ValidationError as error:
+            self._leave(item[PARTITION_KEY]["S"], "unreadable", error)
             return None
+
+    def _leave(self, name: str, outcome: str, error: Exception) -> None:
+        """Said once, not twice a second."""
+        if name not in self._bad:
+            self._handled.labels(outcome).inc()
+            log.error("outbox_row_left", key=name, outcome=outcome, exc_info=error)
+            self._bad = {name} if len(self._bad) >= ROWS_SAID else self._bad | {name}
+
+
+def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:
+    """Up to 10 in a row, no stream twice: one transaction takes an alert one version on."""
+    batch: dict[str, _Row] = {}
+    for row in rows:
+        if len(batch) == TOGETHER or row.insight.stream_id in batch:
+            yield list(batch.values())
+            batch = {}
+        batch[row.insight.stream_id] = row
+    yield list(batch.values())

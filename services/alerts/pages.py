@@ -26,7 +26,8 @@ class Told:
 
 def tell(newest: Page | None, alert: Alert, *, now: datetime) -> Told:
     """The alert fires. It joins the newest page of its peer group and type, or opens another."""
-    if newest is not None and newest.is_open and now - newest.opened_at <= TOGETHER:
+    # Of a clock that jumped back an hour too: a page of the future has been told, and what joins it would not be.
+    if newest is not None and newest.is_open and abs(now - newest.opened_at) <= TOGETHER:
         joined = _joined(newest, alert)
         return Told(joined, None, joined.page_id)
     page = Page(

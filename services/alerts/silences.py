@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+from pydantic import ValidationError
+
 from iops import items
 from iops.alert import Silence
 from iops.clock import Clock, to_epoch_ms
+from iops.contract import PARTITION_KEY
 from iops.insight import PredictionType
+from iops.items import Item
 from iops.table import Table
+
+log = structlog.get_logger()
 
 MAX_AGE: Final = timedelta(seconds=5)  # a silence holds a few seconds after it is made
 
@@ -30,7 +37,7 @@ class Silences:
         if self._read_at is not None and timedelta(0) <= now - self._read_at < MAX_AGE:
             return
         rows = await self._table.query(items.silences_query(now_ms=to_epoch_ms(now)))
-        self._held = [items.item_to_silence(row) for row in rows]
+        self._held = [silence for row in rows if (silence := _read(row)) is not None]
         self._read_at = now
 
     def until(
@@ -43,3 +50,12 @@ class Silences:
             if silence.begins_at <= now < silence.ends_at and silence.matches(stream_id, peer_group, prediction_type)
         ]
         return max(ends, default=None)
+
+
+def _read(row: Item) -> Silence | None:
+    """None for what cannot be read: then people hear too much, not too little."""
+    try:
+        return items.item_to_silence(row)
+    except ValidationError:
+        log.warning("silence_unreadable", key=row[PARTITION_KEY]["S"])
+        return None

@@ -18,10 +18,13 @@ from iops.observability import Metrics
 from iops.table import Table
 from services.alerts import episode, pages
 from services.alerts.docket import Docket
+from services.alerts.silences import Silences
 
 log = structlog.get_logger()
 
 ROWS_AT_ONCE: Final = 50
+PAGES_AT_ONCE: Final = 20  # of rows; with the rest the next look begins
+FAILURES_LIMIT: Final = 5  # of one look, then the table rests: it is away, not one row too big for it
 POLL_S: Final = 2.0  # between two looks: half a read unit each
 LONGEST_PAUSE_S: Final = 30.0
 
@@ -29,10 +32,14 @@ LONGEST_PAUSE_S: Final = 30.0
 class Timers:
     """Safe with any number of replicas: what is stored holds only for the version it was decided on."""
 
-    def __init__(self, table: Table, clock: Clock, metrics: Metrics, *, targets: Sequence[str]) -> None:
+    def __init__(
+        self, table: Table, silences: Silences, clock: Clock, metrics: Metrics, *, targets: Sequence[str]
+    ) -> None:
         self._table = table
+        self._silences = silences
         self._clock = clock
         self._targets = targets
+        self._failed: set[str] = set()  # entities whose timer was said to fail
         self._rung = metrics.counter("iops_alert_timers", "Timers that rang, by what became of them", "outcome")
 
     async def run(self) -> None:
@@ -52,19 +59,39 @@ class Timers:
 
     async def ring_once(self) -> None:
         """Every timer whose time has come, once. Raises Unavailable."""
-        now_ms = to_epoch_ms(self._clock())
-        rows, _ = await self._table.query_page(items.overdue_query("due", now_ms=now_ms, limit=ROWS_AT_ONCE))
-        for row in rows:
+        failures: list[Unavailable] = []
+        for row in await self._overdue():
             try:
                 outcome = await self._ring(row[PARTITION_KEY]["S"])
             except Conflict:
                 outcome = "conflict"  # somebody changed it first, and set its timer anew
-            except Unavailable:
-                raise
-            except Exception:  # one that cannot be read must not keep all others from ringing
-                log.exception("timer_failed", key=row[PARTITION_KEY]["S"])
+            except Unavailable as error:
+                outcome = "unavailable"
+                failures.append(error)
+            except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep all others from ringing
                 outcome = "failed"
+                self._say_failed(row[PARTITION_KEY]["S"], error)
             self._rung.labels(outcome).inc()
+            if len(failures) >= FAILURES_LIMIT:
+                break
+        if failures:
+            raise failures[0]
+
+    async def _overdue(self) -> list[Item]:
+        request = items.overdue_query("due", now_ms=to_epoch_ms(self._clock()), limit=ROWS_AT_ONCE)
+        rows, start = await self._table.query_page(request)
+        for _ in range(PAGES_AT_ONCE - 1):
+            if start is None:
+                break
+            page, start = await self._table.query_page(request | {"ExclusiveStartKey": start})
+            rows += page
+        return rows
+
+    def _say_failed(self, key: str, error: Exception) -> None:
+        """Once, not every two seconds."""
+        if key not in self._failed:
+            self._failed.add(key)
+            log.error("timer_failed", key=key, exc_info=error)
 
     async def _ring(self, entity_id: str) -> str:
         kind, _, name = entity_id.partition("#")
@@ -80,7 +107,11 @@ class Timers:
 
     async def _ring_alert(self, docket: Docket, alert_id: str) -> None:
         alert = await docket.alert(alert_id)
-        step = episode.pass_time(alert, now=docket.now) if alert is not None else None
+        if alert is None:
+            return
+        await self._silences.refresh()
+        until = self._silences.until(alert.stream_id, alert.peer_group, alert.prediction_type, now=docket.now)
+        step = episode.pass_time(alert, silenced_until=until, now=docket.now)
         if step is not None:
             await docket.take(step)
 
@@ -104,5 +135,4 @@ class Timers:
             if due is None
             else {"Put": {"Item": items.due_item(entity_id, due)}}
         )
-        checks = [] if version is None else [{"ConditionCheck": items.version_check(entity_id, kind, version)}]
-        await self._table.transact([timer, *checks])
+        await self._table.transact([timer, {"ConditionCheck": items.version_check(entity_id, kind, version)}])

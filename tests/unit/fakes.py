@@ -91,6 +91,9 @@ class FakeTable(_Client):
 
     async def transact_write_items(self, *, TransactItems: Sequence[Item]) -> Item:  # noqa: N803
         await self._begin("TransactWriteItems")
+        touched = [_key(request.get("Item") or request["Key"]) for write in TransactItems for request in write.values()]
+        if len(set(touched)) < len(touched) or not 1 <= len(touched) <= 100:
+            raise aws_error("ValidationException")
         before = dict(self.rows)
         reasons = []
         for write in TransactItems:
@@ -140,7 +143,10 @@ class FakeTable(_Client):
         row = self.rows.get(key, {})
         if not _holds(request.get("ConditionExpression"), row, request):
             raise aws_error("ConditionalCheckFailedException")
-        self.rows[key] = request["Item"] if action == "Put" else _updated(row, request)
+        if action == "Delete":
+            self.rows.pop(key, None)
+        elif action != "ConditionCheck":
+            self.rows[key] = request["Item"] if action == "Put" else _updated(row, request)
 
 
 class FakeQueue(_Client):
