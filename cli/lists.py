@@ -38,9 +38,11 @@ async def show_alerts(
     """Alerts, as the server orders them."""
     async with Server(url, transport=transport) as server:
         alerts = await server.read_items("/alerts", limit=limit, **({"state": state} if state else {}))
-    fields = ("risk_score", "state", "prediction_type", "stream_id")
+    fields = ("risk_score", "state", "prediction_type", "stream_id", "alert_id")
     rows = [[*(plain(a.get(f)) for f in fields), instant(a.get("opened_at")), first_fact(a)] for a in alerts]
-    return _show(alerts, ("risk>", "state", "finding", "stream", "opened (UTC)", "evidence"), rows, as_json=as_json)
+    return _show(
+        alerts, ("risk>", "state", "finding", "stream", "id", "opened (UTC)", "evidence"), rows, as_json=as_json
+    )
 
 
 def first_fact(finding: Row) -> str:

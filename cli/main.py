@@ -5,14 +5,13 @@ Each command imports what it needs itself, so that `iops --help` is quick.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from cli.outcome import CommandFailed, Outcome
+from cli.alerts import app as alerts_app
+from cli.options import LOCAL_URL, Json, Limit, Url, ask, end
 from iops.contract import BATCH_SAMPLES_LIMIT
 
 EPILOG = (
@@ -28,11 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Url = Annotated[str, typer.Option("--url", envvar="IOPS_URL", help="Where the dashboard answers.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")]
-LOCAL_URL = "http://127.0.0.1:8080"
 
 
 @app.command()
@@ -78,7 +72,7 @@ def agent(
         "spool_dir": spool,
         "out": out,
     }
-    _end(lambda: run_agent({name: value for name, value in given.items() if value is not None}))
+    end(lambda: run_agent({name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()
@@ -99,7 +93,7 @@ def demo(
     from cli.demo import DemoOptions, Surroundings, run_demo
 
     options = DemoOptions(url=url, streams=streams, seed=seed, duration_s=duration, faults=faults, as_json=as_json)
-    _end(lambda: run_demo(options, Surroundings(transport=ctx.obj)))
+    end(lambda: run_demo(options, Surroundings(transport=ctx.obj)))
 
 
 @app.command()
@@ -107,7 +101,7 @@ def streams(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 200, as_jso
     """The streams, the worst first."""
     from cli.lists import show_streams
 
-    _ask(lambda: show_streams(url, limit=limit, as_json=as_json, transport=ctx.obj))
+    ask(lambda: show_streams(url, limit=limit, as_json=as_json, transport=ctx.obj))
 
 
 insights_app = typer.Typer(invoke_without_command=True)
@@ -121,7 +115,7 @@ def insights(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 20, as_jso
         return
     from cli.lists import show_insights
 
-    _ask(lambda: show_insights(url, limit=limit, as_json=as_json, transport=ctx.obj))
+    ask(lambda: show_insights(url, limit=limit, as_json=as_json, transport=ctx.obj))
 
 
 @insights_app.command()
@@ -145,21 +139,10 @@ def feedback(
 
     chosen = {"confirm": confirm, "dismiss": dismiss, "wrong_cause": wrong_cause}
     word = Word(insight_id, tuple(verdict for verdict, is_chosen in chosen.items() if is_chosen), text, cause)
-    _ask(lambda: give_feedback(url, word, as_json=as_json, transport=ctx.obj))
+    ask(lambda: give_feedback(url, word, as_json=as_json, transport=ctx.obj))
 
 
-@app.command()
-def alerts(
-    ctx: typer.Context,
-    url: Url = LOCAL_URL,
-    state: Annotated[Literal["firing", "resolved"] | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Limit = 50,
-    as_json: Json = False,
-) -> None:
-    """The alerts that people were told."""
-    from cli.lists import show_alerts
-
-    _ask(lambda: show_alerts(url, state=state, limit=limit, as_json=as_json, transport=ctx.obj))
+app.add_typer(alerts_app, name="alerts")
 
 
 @app.command()
@@ -167,7 +150,7 @@ def cost(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> Non
     """What language models cost today and this month, and for which streams."""
     from cli.cost import show_cost
 
-    _ask(lambda: show_cost(url, as_json=as_json, transport=ctx.obj))
+    ask(lambda: show_cost(url, as_json=as_json, transport=ctx.obj))
 
 
 @app.command()
@@ -175,7 +158,7 @@ def doctor(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> N
     """Say what works, who would score and explain right now, and why the others would not."""
     from cli.doctor import examine
 
-    _ask(lambda: examine(url, as_json=as_json, transport=ctx.obj))
+    ask(lambda: examine(url, as_json=as_json, transport=ctx.obj))
 
 
 @app.command()
@@ -188,20 +171,4 @@ def analyse(
     """Score one stream now and explain what is found; a language model is asked where one may be."""
     from cli.analyse import analyse_stream
 
-    _ask(lambda: analyse_stream(url, stream_id, as_json=as_json, transport=ctx.obj))
-
-
-def _ask(question: Callable[[], Coroutine[None, None, Outcome]]) -> None:
-    _end(lambda: asyncio.run(question()))
-
-
-def _end(command: Callable[[], Outcome]) -> None:
-    """Run a command to its exit code; an expected failure is one line on standard error."""
-    try:
-        outcome = command()
-    except CommandFailed as failure:
-        from cli.screen import complain
-
-        complain(str(failure))
-        outcome = failure.outcome
-    raise typer.Exit(int(outcome))
+    ask(lambda: analyse_stream(url, stream_id, as_json=as_json, transport=ctx.obj))

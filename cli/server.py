@@ -17,6 +17,7 @@ Row: TypeAlias = dict[str, object]
 ANSWER_TIMEOUT_S: Final = 15.0  # a busy laptop may take a while to list
 CONNECT_TIMEOUT_S: Final = 3.0
 PAGE_LIMIT: Final = 100  # items the server gives at once
+PAGES_LIMIT: Final = 1_000  # asked for one list, whatever a server answers
 RETRY_AFTER_S: Final = 2.0  # when a busy server does not say
 RETRY_AFTER_LEAST_S: Final = 0.5
 RETRY_AFTER_MOST_S: Final = 30.0
@@ -70,7 +71,7 @@ class Server:
         """The first `limit` items of a list, over as many pages as that takes."""
         items: list[Row] = []
         cursor: str | None = None
-        while len(items) < limit:
+        for _ in range(PAGES_LIMIT):
             query = {**params, "limit": str(min(PAGE_LIMIT, limit - len(items)))}
             response = await self._request("GET", path, params=query | ({"cursor": cursor} if cursor else {}))
             page = _row(response)
@@ -78,8 +79,8 @@ class Server:
             if not isinstance(found, list):
                 raise Refused(f"{path} answered something that is no list")
             items += [item for item in found if isinstance(item, dict)]
-            if not isinstance(after, str) or after == cursor or not found:
-                break
+            if len(items) >= limit or not isinstance(after, str) or after == cursor:
+                break  # a page without items may have a cursor: what is rare lies behind what is not asked for
             cursor = after
         return items[:limit]
 
@@ -87,6 +88,10 @@ class Server:
         """What the server made of a body."""
         content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
         return _row(await self._request("POST", path, content=content, headers=headers))
+
+    async def delete(self, path: str) -> Row:
+        """What the server says of what it ended."""
+        return _row(await self._request("DELETE", path))
 
     async def probe(self, path: str) -> None:
         """Sends nothing: a service that refuses that for what it is works. Raises Refused where it does not."""

@@ -141,6 +141,8 @@ class Silence(BaseModel):
     ends_at: AwareDatetime
     reason: str
     created_by: str
+    ended_by: str | None = None  # who ended it before its time; None: nobody did
+    was_to_end_at: AwareDatetime | None = None  # where somebody ended it before its time
 
     def matches(self, stream_id: str, peer_group: str, prediction_type: PredictionType) -> bool:
         """It is about this trouble, whenever that is."""

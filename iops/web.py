@@ -249,6 +249,11 @@ def note(request: Request, **facts: object) -> None:
     request.scope.setdefault(FACTS, {}).update(facts)
 
 
+def caller_of(request: Request) -> str:
+    """Who asks, as histories name it: an address, as long as nobody signs in."""
+    return request.client.host if request.client else "unknown"
+
+
 def _operations(metrics: Metrics, health: Health) -> APIRouter:
     router = APIRouter(tags=["operations"])
 

@@ -18,6 +18,7 @@ def alert_put(alert: Alert) -> Item:
         contract.TIME_KEY: number(to_epoch_ms(alert.updated_at)),
         contract.STREAM_KEY: {"S": alert.stream_id},
         "state": {"S": alert.state},
+        "peer_group": {"S": alert.peer_group},
         "version": number(alert.version),
         "doc": {"S": alert.model_dump_json()},
     }
@@ -66,6 +67,15 @@ def changes_query(alert_id: str, *, limit: int) -> Item:
         "ExpressionAttributeValues": {":id": {"S": f"alert#{alert_id}"}, ":prefix": {"S": CHANGE_PREFIX}},
         "ScanIndexForward": False,
         "Limit": limit,
+        "ConsistentRead": True,
+    }
+
+
+def deliveries_query(event_id: str) -> Item:
+    """The targets that have not taken an event yet."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": f"event#{event_id}"}, ":prefix": {"S": DELIVERY_PREFIX}},
         "ConsistentRead": True,
     }
 

@@ -11,7 +11,7 @@ from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.alerts import routes
+from services.alerts import acts, routes, silencing
 from services.alerts.deliver import Courier, CourierMetrics
 from services.alerts.intake import Intake
 from services.alerts.settings import AlertsSettings
@@ -49,9 +49,10 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 ).run()
                 for target in targets
             }
-            app.state.alerts = routes.Alerts(table=table)
+            app.state.alerts = routes.Alerts(table=table, clock=now, targets=names)
             health.checks["table"] = table.check
             async with running(health, intake=intake.run(), timers=timers.run(), **couriers):
                 yield
 
-    return create_service("alerts", routers=[routes.router], lifespan=lifespan, metrics=metrics, health=health)
+    routers = [silencing.router, acts.router, routes.router]  # whose paths are plain words before /alerts/{alert_id}
+    return create_service("alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health)

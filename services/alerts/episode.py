@@ -120,6 +120,17 @@ def silence(alert: Alert, *, until: datetime, by: str, reason: str | None, now: 
     return _step(alert, "silenced", now, by=by, reason=reason, wish=Wish.HANDLE, **changes)
 
 
+def unsilence(alert: Alert, *, until: datetime | None, by: str, reason: str | None, now: datetime) -> Step | None:
+    """Its silence was ended; `until` is the end of another that matches it, None where none does."""
+    if alert.state is not AlertState.SILENCED or alert.silenced_until == until:
+        return None
+    if until is not None:
+        return _step(alert, "silenced", now, by=by, reason=reason, silenced_until=until)
+    wish = Wish.TELL if alert.page_id is None else Wish.REMIND
+    changes = {"state": AlertState.FIRING, "silenced_until": None}
+    return _step(alert, "unsilenced", now, by=by, reason=reason, wish=wish, **changes)
+
+
 def resolve(alert: Alert, *, by: str, reason: str | None, now: datetime) -> Step | None:
     """A person says that it is over; None where it is already."""
     return _resolve(alert, now, by=by, reason=reason) if alert.is_active else None

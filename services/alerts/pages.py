@@ -62,10 +62,12 @@ def handle(page: Page, alert: Alert) -> Told:
 
 
 def remind(page: Page, alert: Alert, *, now: datetime) -> Told:
-    """The alert's silence is over and it still fires."""
+    """The alert's silence is over and it still fires. Of alerts that are silenced together people hear once."""
     handled = tuple(each for each in page.handled_alerts if each != alert.alert_id)
-    changes = {"handled_alerts": handled, "told_at": now, "version": page.version + 1}
-    return Told(page.model_copy(update=changes), EventKind.REMINDER, page.page_id)
+    changes: dict[str, object] = {"handled_alerts": handled, "version": page.version + 1}
+    if timedelta(0) <= now - page.told_at <= TOGETHER:
+        return Told(page.model_copy(update=changes), None, page.page_id)
+    return Told(page.model_copy(update=changes | {"told_at": now}), EventKind.REMINDER, page.page_id)
 
 
 def due_at(page: Page) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -44,12 +44,19 @@ class Silences:
         self, stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
     ) -> datetime | None:
         """When the last silence ends that matches this trouble now; None where none does."""
-        ends = [
-            silence.ends_at
-            for silence in self._held
-            if silence.begins_at <= now < silence.ends_at and silence.matches(stream_id, peer_group, prediction_type)
-        ]
-        return max(ends, default=None)
+        return silenced_until(self._held, stream_id, peer_group, prediction_type, now=now)
+
+
+def silenced_until(
+    silences: Iterable[Silence], stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
+) -> datetime | None:
+    """When the last of `silences` ends that matches this trouble now; None where none does."""
+    ends = [
+        silence.ends_at
+        for silence in silences
+        if silence.begins_at <= now < silence.ends_at and silence.matches(stream_id, peer_group, prediction_type)
+    ]
+    return max(ends, default=None)
 
 
 def _read(row: Item) -> Silence | None:

@@ -15,6 +15,7 @@ from iops.observability import Metrics
 from iops.rollup import roll_up as roll_up_window
 from iops.telemetry import Window, window_from_samples
 from iops.web import Health, create_service
+from services.alerts import acts, silencing
 from services.alerts import routes as alerts_routes
 from services.insights import costs, feedback, tiers
 from services.insights import routes as insights_routes
@@ -31,7 +32,8 @@ async def nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
 @cache
 def an_app() -> FastAPI:
     """Both services' routes; made once, because that takes longer than any test here."""
-    routers = [insights_routes.router, feedback.router, costs.router, tiers.router, alerts_routes.router]
+    routers = [insights_routes.router, feedback.router, costs.router, tiers.router]
+    routers += [silencing.router, acts.router, alerts_routes.router]
     return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
 
 
@@ -41,7 +43,7 @@ class Door:
     def __init__(self) -> None:
         self.table = FakeTable()
         an_app().state.insights = insights_routes.Insights(self.table.table(), clock_at())
-        an_app().state.alerts = alerts_routes.Alerts(self.table.table())
+        an_app().state.alerts = alerts_routes.Alerts(self.table.table(), clock_at(), ["bus"])
         transport = httpx.ASGITransport(an_app())
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", trust_env=False)
 

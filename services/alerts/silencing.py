@@ -1,0 +1,137 @@
+"""Silences of a stream, a peer group or a prediction type: make them, list them, end them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
+from ulid import ULID
+
+from iops import items
+from iops.alert import Silence, SilenceScope
+from iops.body import body_schema, harmless, read_body
+from iops.clock import to_epoch_ms
+from iops.errors import BodyTooLarge, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
+from iops.insight import PredictionType
+from iops.problems import error_responses
+from iops.web import caller_of, note
+from services.alerts.quieten import Outcome, quieten, read_loud, wake
+from services.alerts.routes import Alerts, Cursor, Limit, Service
+from services.alerts.span import SpanBody
+
+router = APIRouter(tags=["alerts"])
+
+SILENCES_LIMIT: Final = 500  # that have not ended: each replica reads all of them every 5 s
+NAME_LIMIT: Final = 200  # characters
+
+
+class SilenceBody(SpanBody):
+    """What is silenced, for how long, and why."""
+
+    scope: SilenceScope
+    value: str = Field(max_length=NAME_LIMIT, description="a stream id, a peer group, or a prediction type")
+    begins_at: AwareDatetime | None = Field(default=None, description="now, where it is absent or past")
+
+    @field_validator("value")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not value or harmless(value) != value:
+            raise ValueError("must be a name as the lists show it")
+        return value
+
+    @model_validator(mode="after")
+    def _is_a_known_type(self) -> SilenceBody:
+        if self.scope is SilenceScope.PREDICTION_TYPE and self.value not in list(PredictionType):
+            raise ValueError(f"value must be one of {', '.join(PredictionType)}")
+        return self
+
+
+class SilencePage(BaseModel):
+    """Silences, those that end last first."""
+
+    items: list[Silence]
+    cursor: str | None
+
+
+class SilenceView(Silence):
+    """A silence, and what became of the alerts it matches."""
+
+    alerts_changed: int = Field(description="active alerts that were silenced, or fire again")
+    alerts_missed: int = Field(
+        description="active alerts that could not be changed in time: silence them one by one, or end it again"
+    )
+
+
+@router.post(
+    "/alerts/silences",
+    status_code=201,
+    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, TableUnavailable),
+    openapi_extra=body_schema(SilenceBody),
+)
+async def make_silence(request: Request, service: Service) -> SilenceView:
+    """Nobody hears of what it matches until it ends. Alerts that fire are silenced with it if it begins now, and
+    not if it begins later; those that somebody acknowledged stay as they are. It holds everywhere within 5 s."""
+    body = await read_body(request, SilenceBody)
+    span = body.span(service.clock(), begins_at=body.begins_at)
+    await _refuse_too_many(service)
+    silence = Silence(
+        silence_id=str(ULID.from_datetime(service.clock())),
+        scope=body.scope,
+        value=body.value,
+        begins_at=span.begins_at,
+        ends_at=span.ends_at,
+        reason=body.reason,
+        created_by=caller_of(request),
+    )
+    alerts = await read_loud(service, silence)  # before it is stored: a table that is away leaves nothing half done
+    await service.table.put(items.silence_item(silence))
+    outcome = await quieten(service, silence, alerts)
+    note(request, deed="make_silence", silence_id=silence.silence_id, by=silence.created_by, missed=outcome.missed)
+    return _view(silence, outcome)
+
+
+@router.get("/alerts/silences")
+async def list_silences(
+    service: Service,
+    ended: Annotated[bool, Query(description="those that ended in the last 90 days too")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> SilencePage:
+    """Silences, those that end last first."""
+    rows, next_cursor = await service.table.list_page("silence", limit=limit, cursor=cursor)
+    silences = [items.item_to_silence(row) for row in rows]
+    if not ended:
+        now = service.clock()
+        kept = [silence for silence in silences if silence.ends_at > now]
+        return SilencePage(items=kept, cursor=next_cursor if len(kept) == len(silences) else None)
+    return SilencePage(items=silences, cursor=next_cursor)
+
+
+@router.delete("/alerts/silences/{silence_id}", responses=error_responses(NotFound, TableUnavailable))
+async def end_silence(
+    request: Request, service: Service, silence_id: Annotated[str, Path(max_length=64)]
+) -> SilenceView:
+    """Ends it now: what it silenced fires again, and people are reminded of it. One that has ended stays as it is."""
+    row = await service.table.get(items.key_of(f"silence#{silence_id}", "silence"))
+    if row is None:
+        raise NotFound(f"there is no silence {silence_id!r}, or it ended more than 90 days ago")
+    silence, now, by = items.item_to_silence(row), service.clock(), caller_of(request)
+    if silence.ends_at > now:
+        changes = {"ends_at": now, "was_to_end_at": silence.ends_at, "ended_by": by}
+        silence = silence.model_copy(update=changes)
+        await service.table.put(items.silence_item(silence))
+    outcome = await wake(service, silence, by=by)
+    note(request, deed="end_silence", silence_id=silence_id, by=by, missed=outcome.missed)
+    return _view(silence, outcome)
+
+
+async def _refuse_too_many(service: Alerts) -> None:
+    request = items.silences_query(now_ms=to_epoch_ms(service.clock()))
+    rows, _ = await service.table.query_page(request | {"Limit": SILENCES_LIMIT})
+    if len(rows) >= SILENCES_LIMIT:
+        raise InvalidInput([Problem("scope", f"there are {SILENCES_LIMIT} silences already; end some of them first")])
+
+
+def _view(silence: Silence, outcome: Outcome) -> SilenceView:
+    return SilenceView(**dict(silence), alerts_changed=outcome.changed, alerts_missed=outcome.missed)
