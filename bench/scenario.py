@@ -17,6 +17,7 @@ HISTORY: Final = timedelta(hours=4)  # more than the 3 h of warming up
 LIVE: Final = timedelta(seconds=60)  # what one POST tells of the present, all of it with the fault
 INTERVAL_S: Final = 2.0
 KINDS: Final = (FaultKind.STALL, FaultKind.IO_ERRORS, FaultKind.FAIL_SLOW)
+HARD_KINDS: Final = (FaultKind.STALL, FaultKind.IO_ERRORS)  # a rule finds them that no model outvotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +30,22 @@ class Case:
 
     def fault_body(self, at: datetime) -> Body:
         """The group's last minute before `at` in one body; the fault began with it."""
-        begins_at = at - LIVE
-        fault = Fault(kind=self.kind, begins_at=begins_at, severity=1.0, ramp_s=0)
+        return self._body(at - LIVE, at, fault_began_at=at - LIVE)
+
+    def later_body(self, first_at: datetime, at: datetime) -> Body:
+        """What followed the body of `first_at` until `at`: the fault goes on."""
+        return self._body(first_at, at, fault_began_at=first_at - LIVE)
+
+    def _body(self, start_at: datetime, end_at: datetime, *, fault_began_at: datetime) -> Body:
+        fault = Fault(kind=self.kind, begins_at=fault_began_at, severity=1.0, ramp_s=0)
         batches = (
             batch_of(
                 stream,
                 tuple(
                     samples(
                         stream,
-                        start_at=begins_at,
-                        end_at=at,
+                        start_at=start_at,
+                        end_at=end_at,
                         interval_s=INTERVAL_S,
                         fault=fault if stream is self.victim else None,
                     )

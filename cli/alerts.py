@@ -104,3 +104,20 @@ def unsilence(
     from cli.silence import end_silence
 
     ask(lambda: end_silence(url, silence_id, as_json=as_json, transport=ctx.obj))
+
+
+@app.command("redrive")
+def redrive_alerts(
+    ctx: typer.Context,
+    queue: Annotated[
+        Literal["scoring", "rule", "subscription"] | None, typer.Option(help="Which letters. Default: count all.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Send them; otherwise they are only shown.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 100,
+    url: Url = LOCAL_URL,
+    as_json: Json = False,
+) -> None:
+    """Show what could not be delivered, and why; send it again with --yes."""
+    from cli.redrive import Wish, redrive
+
+    ask(lambda: redrive(url, Wish(queue, limit, sends=yes), as_json=as_json, transport=ctx.obj))

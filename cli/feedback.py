@@ -8,7 +8,7 @@ from urllib.parse import quote
 from cli.outcome import Misused, Outcome
 from cli.screen import instant, plain, print_json, print_line
 from cli.server import Row, Server, Transport
-from iops.insight import PredictionType, Verdict
+from iops.insight import DISK_TROUBLES, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def _body(word: Word) -> Row:
     (verdict,) = word.verdicts
     if word.cause is not None and verdict != Verdict.WRONG_CAUSE:
         raise Misused("--cause goes with --wrong-cause only")
-    if word.cause is not None and word.cause not in list(PredictionType):
-        raise Misused(f"--cause must be one of {', '.join(PredictionType)}")
+    if word.cause is not None and word.cause not in list(DISK_TROUBLES):
+        raise Misused(f"--cause must be one of {', '.join(DISK_TROUBLES)}")
     body: Row = {"verdict": verdict, "text": word.text, "prediction_type": word.cause}
     return {name: value for name, value in body.items() if value is not None}
 

@@ -152,7 +152,7 @@ class Tally:
         if counted and counted.ill:
             share = f"{counted.for_a_model / counted.ill:.0%}".replace("%", " %")
             findings = f"{counted.ill} findings at risk 60 or more"
-            yield f"A language model would have been asked about {share} of {findings} (below 40 % wanted)."
+            yield f"A language model would have been asked about {share} of {findings}."
 
     def _sighting(self, alert: Row, now: datetime) -> Sighting | None:
         """None for other people's streams, for old episodes, and for what was seen before."""

@@ -17,6 +17,7 @@ SCORING_QUEUE: Final = "iops-dashboard-scoring"
 SCORING_DEAD_LETTERS: Final = "iops-dashboard-scoring-dead-letters"
 RULE_DEAD_LETTERS: Final = "iops-dashboard-rule-dead-letters"
 SUBSCRIPTION_DEAD_LETTERS: Final = "iops-dashboard-subscription-dead-letters"
+CANARY_QUEUE: Final = "iops-dashboard-canary"  # subscribed to the topic, so that the daily canary is seen to arrive
 SCORING_RECEIVE_LIMIT: Final = 5  # receives of one message before it is a dead letter
 SCORING_VISIBILITY_S: Final = 60  # a group is scored in well under a second; the rest is slack for retries
 EVENT_BUS: Final = "iops-dashboard-alerts"

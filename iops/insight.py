@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -20,6 +20,10 @@ class PredictionType(StrEnum):
     IO_ERRORS = "io_errors"
     FAIL_SLOW = "fail_slow"
     ANOMALY = "anomaly"
+    AGENT_SILENT = "agent_silent"  # of a host, not of a disk: no scorer and no model finds it
+
+
+DISK_TROUBLES: Final = tuple(kind for kind in PredictionType if kind is not PredictionType.AGENT_SILENT)
 
 
 class Fact(BaseModel):
@@ -136,6 +140,7 @@ class Insight(Evidence):
     title: str  # one line, for a person
     explanation: str
     recommendations: tuple[str, ...]
+    sequence: int = 0  # grows with each thing that the stream tells, whatever the clocks say
     is_asked_for: bool = False  # by a person; nobody is alerted of it
     is_confirmed: bool = True  # a hard rule, or two scorings in a row: what is 80 or more may be told
     scored_by: str

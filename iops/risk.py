@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from iops.features import NAMES
-from iops.insight import PredictionType
+from iops.insight import DISK_TROUBLES, PredictionType
 from iops.level import LOWEST
 
 Array = NDArray[np.float64]
 
-KINDS: Final = tuple(PredictionType)  # in the order of a model's classes
+KINDS: Final = DISK_TROUBLES  # in the order of a model's classes
 STALL, IO_ERRORS, FAIL_SLOW = (
     KINDS.index(kind) for kind in (PredictionType.STALL, PredictionType.IO_ERRORS, PredictionType.FAIL_SLOW)
 )

@@ -25,6 +25,7 @@ IGNORED_VARIABLES: Final = {
     "credentials_file": (None, None, os.devnull, None),
 }
 CALL_TIMEOUT_S: Final = 5.0
+CANARY_RETENTION_S: Final = 24 * 3600  # nobody reads it while IOPS_CANARY is false
 CONFIRMATION_TIMEOUT_S: Final = 10.0
 
 
@@ -38,7 +39,7 @@ def arn(service: str, name: str) -> str:
 
 
 async def create_resources(endpoint_url: str, *, mail_url: str | None) -> None:
-    """Everything the services expect to find, with `mail_url` (if any) the topic's only HTTP subscriber.
+    """Everything the services expect to find. Of the topic hear `mail_url` (if any) and the canary queue.
 
     Safe to repeat on what an earlier run left. Raises SetupFailed.
     """
@@ -51,6 +52,9 @@ async def create_resources(endpoint_url: str, *, mail_url: str | None) -> None:
             await sns.create_topic(Name=contract.ALERT_TOPIC)
             if mail_url is not None:
                 await _subscribe_only(sns, mail_url)
+            await sns.subscribe(
+                TopicArn=arn("sns", contract.ALERT_TOPIC), Protocol="sqs", Endpoint=arn("sqs", contract.CANARY_QUEUE)
+            )
         async with open_client("events", endpoint_url) as bus:
             await _create_bus(bus)
         async with open_client("ssm", endpoint_url) as ssm:
@@ -92,6 +96,9 @@ async def create_table(dynamodb: Any, *, has_stream: bool = True) -> None:
 async def _create_queues(sqs: Any) -> None:
     for name in (contract.SCORING_DEAD_LETTERS, contract.RULE_DEAD_LETTERS, contract.SUBSCRIPTION_DEAD_LETTERS):
         await sqs.create_queue(QueueName=name)
+    canary_url = (await sqs.create_queue(QueueName=contract.CANARY_QUEUE))["QueueUrl"]
+    kept = {"MessageRetentionPeriod": str(CANARY_RETENTION_S)}
+    await sqs.set_queue_attributes(QueueUrl=canary_url, Attributes=kept)
     redrive = {
         "deadLetterTargetArn": arn("sqs", contract.SCORING_DEAD_LETTERS),
         "maxReceiveCount": contract.SCORING_RECEIVE_LIMIT,

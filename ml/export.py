@@ -144,8 +144,8 @@ async def _labels(reader: Reader, outcome: Outcome) -> list[Label]:
         row = await reader.get(items.key_of(f"insight#{insight_id}", "insight"))
         if row is None:
             outcome.orphans += 1
-        else:
-            labels.append(label_of(items.item_to_insight(row), feedback))
+        elif (insight := items.item_to_insight(row)).prediction_type is not PredictionType.AGENT_SILENT:
+            labels.append(label_of(insight, feedback))
     outcome.labels = len(labels)
     return labels
 
@@ -160,7 +160,7 @@ def label_of(insight: Insight, feedback: Feedback) -> Label:
         from_minute=to_epoch_ms(begin) // MINUTE_MS,
         to_minute=(to_epoch_ms(insight.window_to) - 1) // MINUTE_MS,
         incident=int(is_incident),
-        kind=UNKNOWN if kind is None else KINDS.index(kind),
+        kind=KINDS.index(kind) if kind in KINDS else UNKNOWN,
     )
 
 

@@ -122,6 +122,15 @@ def stream_insight_update(stream: Stream, finding: Finding, insight: Insight, st
     return request
 
 
+def newest_insight_check(insight: Insight) -> Item:
+    """Holds only while nothing newer is known of the stream; it writes nothing."""
+    return {
+        "Key": key_of(insight.stream_id, "stream"),
+        "ConditionExpression": "insight_id = :insight",
+        "ExpressionAttributeValues": {":insight": {"S": insight.insight_id}},
+    }
+
+
 def stream_quiet_update(stream: Stream, kind: PredictionType, until: datetime | None) -> Item:
     """Quiets a kind of trouble until an instant; with None, ends that.
 

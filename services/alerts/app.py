@@ -11,9 +11,13 @@ from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
-from services.alerts import acts, routes, silencing
+from services.alerts import acts, letter_routes, routes, silencing
+from services.alerts.canary import Canary
+from services.alerts.canary_watch import open_canary_watch
+from services.alerts.dead_letters import LetterCounts
 from services.alerts.deliver import Courier, CourierMetrics
 from services.alerts.intake import Intake
+from services.alerts.redrive import open_redrive
 from services.alerts.settings import AlertsSettings
 from services.alerts.silences import Silences
 from services.alerts.targets import open_targets
@@ -30,7 +34,12 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The clients outlive the loop that uses them.
-        async with open_table(configured) as table, open_targets(configured) as targets:
+        async with (
+            open_table(configured) as table,
+            open_targets(configured, now, metrics) as targets,
+            open_redrive(configured) as redrive,
+            open_canary_watch(configured, table, now, metrics) as canary_watch,
+        ):
             names = [target.name for target in targets]
             silences = Silences(table, now)
             intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
@@ -49,10 +58,23 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 ).run()
                 for target in targets
             }
+            canaries = {
+                "canary": Canary(table, now, hour_utc=configured.canary_hour_utc).run,
+                "canary_watch": canary_watch.run,
+            }
+            app.state.redrive = redrive
             app.state.alerts = routes.Alerts(table=table, clock=now, targets=names)
             health.checks["table"] = table.check
-            async with running(health, intake=intake.run(), timers=timers.run(), **couriers):
+            async with running(
+                health,
+                intake=intake.run(),
+                timers=timers.run(),
+                letter_counts=LetterCounts(redrive.letters, metrics).run(),
+                **couriers,
+                **({name: run() for name, run in canaries.items()} if configured.canary else {}),
+            ):
                 yield
 
-    routers = [silencing.router, acts.router, routes.router]  # whose paths are plain words before /alerts/{alert_id}
+    # A fixed path stands before one with an alert's id in it.
+    routers = [letter_routes.router, silencing.router, acts.router, routes.router]
     return create_service("alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health)

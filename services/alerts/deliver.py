@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
 from iops import items
+from iops.alert import Event
 from iops.clock import Clock, to_epoch_ms
-from iops.contract import PARTITION_KEY, SORT_KEY
+from iops.contract import PARTITION_KEY, SORT_KEY, TIME_KEY
 from iops.errors import Conflict, Unavailable
 from iops.items import Item
 from iops.observability import Metrics
@@ -21,10 +22,13 @@ from services.alerts.notice import Notice, compose
 
 log = structlog.get_logger()
 
+Outcome = TypeVar("Outcome")
+
 ROWS_AT_ONCE: Final = 50
 LONGEST_PAUSE_S: Final = 15.0
 FIRST_RETRY_S: Final = 2.0
 LONGEST_RETRY_S: Final = 900.0
+DOUBLINGS: Final = 10  # beyond, the longest holds anyway
 ORDER_RETRY_S: Final = 1.0  # an event whose predecessor is still on its way
 
 
@@ -42,7 +46,7 @@ class Target(Protocol):
         ...
 
     async def send(self, notices: Sequence[Notice]) -> list[bool]:
-        """Says of each whether it was accepted. Raises Unavailable where none was, and the target should rest."""
+        """Says of each whether it was accepted. Raises Unavailable where none was, with the least time to rest."""
         ...
 
 
@@ -90,6 +94,7 @@ class Courier:
         self._lease_s = lease_s
         self._public_url = public_url
         self._metrics = metrics
+        self._accepted: set[str] = set()  # of claimed rows those that wait only for their deletion
 
     async def run(self) -> None:
         """Passes until it is cancelled; pauses longer while the table or the target is away."""
@@ -107,21 +112,34 @@ class Courier:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - replicas drift apart
 
     async def deliver_once(self) -> bool:
-        """One pass over the rows whose time has come; False where some are to be tried again. Raises Unavailable."""
-        began_at = self._clock()
-        request = items.overdue_query(f"delivery#{self._target.name}", now_ms=to_epoch_ms(began_at), limit=ROWS_AT_ONCE)
+        """One pass over the rows whose time has come; False where some are to be tried again. Raises Unavailable.
+
+        Rows are claimed as many at a time as the target takes, so that a slow target does not sit on the rest.
+        """
+        now_ms = to_epoch_ms(self._clock())
+        request = items.overdue_query(f"delivery#{self._target.name}", now_ms=now_ms, limit=ROWS_AT_ONCE)
         rows, _ = await self._table.query_page(request)
-        parcels = [parcel for row in rows if (parcel := await self._claim(row)) is not None]
-        is_settled = len(parcels) == len(rows)
-        for start in range(0, len(parcels), self._target.limit):
-            if (self._clock() - began_at).total_seconds() > self._lease_s / 2:
-                return False  # a table or a target this slow may cost us the lease: another replica must not send too
-            is_settled &= await self._deliver(parcels[start : start + self._target.limit])
+        is_settled = True
+        for start in range(0, len(rows), self._target.limit):
+            some = rows[start : start + self._target.limit]
+            claimed_at = self._clock()
+            parcels = [parcel for parcel in await _all(map(self._claim, some)) if parcel is not None]
+            is_settled &= len(parcels) == len(some)
+            if (self._clock() - claimed_at).total_seconds() > self._lease_s / 2:
+                return False  # a table this slow may cost us the lease: another replica must not send too
+            if parcels:
+                accepted = await self._deliver(parcels)
+                is_settled &= accepted == len(parcels)
+                if accepted == 0:
+                    return False  # the target rests: what was not claimed has lost no attempt
         return is_settled
 
     async def _claim(self, row: Item) -> _Parcel | None:
-        """None where another replica has it, or what has to be told before it is still on its way."""
+        """None where another replica has it, where it cannot be told yet, or not at all."""
         key = items.key_of(row[PARTITION_KEY]["S"], row[SORT_KEY]["S"])
+        if _name(key) in self._accepted:
+            await self._let_go(key)
+            return None
         now_ms = to_epoch_ms(self._clock())
         try:
             await self._table.update(
@@ -129,41 +147,90 @@ class Courier:
             )
         except Conflict:
             return None
-        event, attempts = items.item_to_event(row), int(row.get("attempts", {}).get("N", "0"))
-        parcel = _Parcel(key, await compose(self._table, event, public_url=self._public_url), attempts)
-        if event.after and await self._table.get(items.delivery_key(event.after, self._target.name)):
-            await self._put_off(parcel, ORDER_RETRY_S, attempts=attempts)
+        attempts = int(row.get("attempts", {}).get("N", "0"))
+        event = self._read(row)
+        if event is None:
+            await self._put_off(key, LONGEST_RETRY_S, attempts=attempts + 1)
             return None
-        return parcel
+        wait_s = await self._behind_s(event)
+        if wait_s is not None:
+            await self._put_off(key, wait_s, attempts=attempts)
+            return None
+        return _Parcel(key, await compose(self._table, event, public_url=self._public_url), attempts)
 
-    async def _deliver(self, parcels: list[_Parcel]) -> bool:
+    def _read(self, row: Item) -> Event | None:
+        """None for what cannot be read: it stays, for a person or a newer program, and is looked at now and then."""
+        try:
+            return items.item_to_event(row)
+        except (ValueError, LookupError, TypeError):  # pydantic's refusal is a ValueError
+            self._metrics.sent.labels(self._target.name, "unreadable").inc()
+            log.exception("delivery_unreadable", target=self._target.name, key=row[PARTITION_KEY]["S"])
+            return None
+
+    async def _behind_s(self, event: Event) -> float | None:
+        """How long to wait for the event that has to be told first; None where nothing is ahead of it."""
+        first = await self._table.get(items.delivery_key(event.after, self._target.name)) if event.after else None
+        if first is None or self._read(first) is None:
+            return None
+        return max(0.0, (int(first[TIME_KEY]["N"]) - to_epoch_ms(self._clock())) / 1000) + ORDER_RETRY_S
+
+    async def _deliver(self, parcels: list[_Parcel]) -> int:
+        """How many were accepted; the others are put off."""
+        rest_s = 0
         try:
             outcomes = await self._target.send([parcel.notice for parcel in parcels])
         except Unavailable as error:
             log.warning("events_waited", target=self._target.name, events=len(parcels), reason=error.detail)
-            outcomes = [False] * len(parcels)
-        for parcel, is_accepted in zip(parcels, outcomes, strict=True):
-            await (self._let_go(parcel) if is_accepted else self._try_later(parcel))
-        return all(outcomes)
+            outcomes, rest_s = [False] * len(parcels), error.retry_after_s
+        except Exception:  # our own mistake about one event must not hold up the others
+            log.exception("events_not_sent", target=self._target.name, events=[_name(parcel.key) for parcel in parcels])
+            if len(parcels) > 1:
+                return sum([await self._deliver([parcel]) for parcel in parcels])
+            outcomes = [False]
+        told = list(zip(parcels, outcomes, strict=True))
+        for parcel, is_accepted in told:
+            if is_accepted:
+                self._note_accepted(parcel)
+        await _all(
+            self._let_go(parcel.key) if is_accepted else self._try_later(parcel, rest_s) for parcel, is_accepted in told
+        )
+        return sum(outcomes)
 
-    async def _let_go(self, parcel: _Parcel) -> None:
-        await self._table.delete(parcel.key)
+    def _note_accepted(self, parcel: _Parcel) -> None:
+        """From now on its row is only to be deleted, even where that fails at first."""
         event = parcel.notice.event
+        self._accepted.add(_name(parcel.key))
         self._metrics.sent.labels(self._target.name, "accepted").inc()
         self._metrics.age_s.labels(self._target.name).observe((self._clock() - event.at).total_seconds())
         log.info("event_delivered", target=self._target.name, event_id=event.event_id, kind=event.kind)
 
-    async def _try_later(self, parcel: _Parcel) -> None:
+    async def _let_go(self, key: Item) -> None:
+        await self._table.delete(key)
+        self._accepted.discard(_name(key))
+
+    async def _try_later(self, parcel: _Parcel, rest_s: float) -> None:
         """Never given up: what people have to hear waits for them, and its age is an alarm."""
         self._metrics.sent.labels(self._target.name, "refused").inc()
-        longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2**parcel.attempts)
-        await self._put_off(parcel, random.uniform(longest_s / 2, longest_s), attempts=parcel.attempts + 1)  # noqa: S311
+        longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(parcel.attempts, DOUBLINGS))
+        wait_s = max(rest_s, random.uniform(longest_s / 2, longest_s))  # noqa: S311 - replicas drift apart
+        await self._put_off(parcel.key, wait_s, attempts=parcel.attempts + 1)
 
-    async def _put_off(self, parcel: _Parcel, wait_s: float, *, attempts: int) -> None:
+    async def _put_off(self, key: Item, wait_s: float, *, attempts: int) -> None:
         until_ms = to_epoch_ms(self._clock()) + round(wait_s * 1000)
         try:
-            await self._table.update(
-                items.put_off_update(parcel.key, owner=self._owner, until_ms=until_ms, attempts=attempts)
-            )
+            await self._table.update(items.put_off_update(key, owner=self._owner, until_ms=until_ms, attempts=attempts))
         except Conflict:
-            log.warning("lease_lost", target=self._target.name, event_id=parcel.notice.event.event_id)
+            log.warning("lease_lost", target=self._target.name, key=_name(key))
+
+
+async def _all(deeds: Iterable[Awaitable[Outcome]]) -> list[Outcome]:
+    """All of them at once, each to its end; then raises the first failure."""
+    outcomes = await asyncio.gather(*deeds, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+
+def _name(key: Item) -> str:
+    return str(key[PARTITION_KEY]["S"])

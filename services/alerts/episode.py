@@ -130,9 +130,9 @@ def unsilence(alert: Alert, *, until: datetime | None, by: str, reason: str | No
         return None
     if until is not None:
         return _step(alert, "silenced", now, by=by, reason=reason, silenced_until=until)
-    wish = Wish.TELL if alert.page_id is None else Wish.REMIND
-    changes = {"state": AlertState.FIRING, "silenced_until": None}
-    return _step(alert, "unsilenced", now, by=by, reason=reason, wish=wish, **changes)
+    firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
+    wish = _wish_to_tell(firing, now, RULES) if alert.page_id is None else Wish.REMIND
+    return _step(firing, "unsilenced", now, by=by, reason=reason, wish=wish)
 
 
 def resolve(alert: Alert, *, by: str, reason: str | None, now: datetime) -> Step | None:

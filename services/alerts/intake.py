@@ -31,6 +31,7 @@ ROWS_AT_ONCE: Final = 200
 ROWS_SAID: Final = 1_000  # rows remembered as bad, so that each is said once
 PAGES_AT_ONCE: Final = 20  # looked through for rows that can be read
 GROUPS_AT_ONCE: Final = 8  # transactions under way
+TEMPLATE: Final = "template"  # who explains a recovery
 TOGETHER: Final = 10  # insights of a peer group in one transaction: they meet in one page
 LONGEST_PAUSE_S: Final = 15.0
 
@@ -153,8 +154,17 @@ class Intake:
             await docket.take(step, has_company=has_company)
 
     async def _take_recovery(self, docket: Docket, insight: Insight) -> None:
-        """Every alert of the stream by its name: the index lags, and has all insights of the stream beside them."""
+        """Every alert of the stream by its name: the index lags, and has all insights of the stream beside them.
+
+        A language model that thinks nothing of an insight ends what that insight told, and no more.
+        """
+        own = insight.prediction_type
         for prediction_type in PredictionType:
+            is_others = insight.explained_by != TEMPLATE and prediction_type is not own
+            # A host that speaks again says nothing of a disk of the same name.
+            is_hosts = (prediction_type is PredictionType.AGENT_SILENT) != (own is PredictionType.AGENT_SILENT)
+            if is_others or is_hosts:
+                continue
             alert = await docket.alert(alert_id_of(insight.stream_id, prediction_type))
             step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
             if step is not None:
@@ -181,7 +191,7 @@ class Intake:
                     oldest.append(_Row(item[PARTITION_KEY]["S"], insight))
             if oldest or start is None:
                 break
-        return oldest
+        return _in_order(oldest)
 
     def _read(self, item: Item) -> Insight | None:
         try:
@@ -196,6 +206,15 @@ class Intake:
             self._handled.labels(outcome).inc()
             log.error("outbox_row_left", key=name, outcome=outcome, exc_info=error)
             self._bad = {name} if len(self._bad) >= ROWS_SAID else self._bad | {name}
+
+
+def _in_order(rows: Sequence[_Row]) -> list[_Row]:
+    """The rows of one stream in the order in which it told them, whatever the clocks of those who wrote them say."""
+    of_streams: defaultdict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        of_streams[row.insight.stream_id].append(row)
+    told = {stream: iter(sorted(own, key=lambda row: row.insight.sequence)) for stream, own in of_streams.items()}
+    return [next(told[row.insight.stream_id]) for row in rows]
 
 
 def _batches(rows: list[_Row]) -> Iterator[list[_Row]]:

@@ -20,7 +20,7 @@ from services.alerts import episode
 from services.alerts.acts import Decide, act
 from services.alerts.episode import Step
 from services.alerts.routes import Alerts, alerts_of_stream
-from services.alerts.silences import silenced_until
+from services.alerts.silences import read_silence, silenced_until
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ async def wake(service: Alerts, silence: Silence, *, by: str) -> Outcome:
     if silence.was_to_end_at is None:
         return Outcome(0, 0)
     request = items.silences_query(now_ms=to_epoch_ms(service.clock()))
-    listed = [items.item_to_silence(row) for row in await service.table.query(request)]
+    listed = [each for row in await service.table.query(request) if (each := read_silence(row)) is not None]
     others = [each for each in listed if each.silence_id != silence.silence_id]  # the index may lag
 
     def decide(alert: Alert, now: datetime) -> Step | None:

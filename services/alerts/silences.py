@@ -37,7 +37,7 @@ class Silences:
         if self._read_at is not None and timedelta(0) <= now - self._read_at < MAX_AGE:
             return
         rows = await self._table.query(items.silences_query(now_ms=to_epoch_ms(now)))
-        self._held = [silence for row in rows if (silence := _read(row)) is not None]
+        self._held = [silence for row in rows if (silence := read_silence(row)) is not None]
         self._read_at = now
 
     def until(
@@ -59,7 +59,7 @@ def silenced_until(
     return max(ends, default=None)
 
 
-def _read(row: Item) -> Silence | None:
+def read_silence(row: Item) -> Silence | None:
     """None for what cannot be read: then people hear too much, not too little."""
     try:
         return items.item_to_silence(row)

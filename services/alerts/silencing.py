@@ -18,6 +18,7 @@ from iops.problems import error_responses
 from iops.web import caller_of, note
 from services.alerts.quieten import Outcome, quieten, read_loud, wake
 from services.alerts.routes import Alerts, Cursor, Limit, Service
+from services.alerts.silences import read_silence
 from services.alerts.span import SpanBody
 
 router = APIRouter(tags=["alerts"])
@@ -100,7 +101,7 @@ async def list_silences(
 ) -> SilencePage:
     """Silences, those that end last first."""
     rows, next_cursor = await service.table.list_page("silence", limit=limit, cursor=cursor)
-    silences = [items.item_to_silence(row) for row in rows]
+    silences = [silence for row in rows if (silence := read_silence(row)) is not None]
     if not ended:
         now = service.clock()
         kept = [silence for silence in silences if silence.ends_at > now]

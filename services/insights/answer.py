@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from iops.insight import Evidence, PredictionType, RiskScore
+from iops.insight import DISK_TROUBLES, Evidence, PredictionType, RiskScore
 from services.insights.figures import figures_of
 from services.insights.names import names_of, plain, strange_names, without_names
 from services.insights.providers import Reply
@@ -19,7 +19,7 @@ OBJECTION_CHARS: Final = 240
 NAMED_CHARS: Final = 40  # of a number or a name in an objection
 RAW_CHARS: Final = 4_000  # longer text is refused as it is, unread
 MARKUP: Final = re.compile(
-    r"<[a-z/!?]|\]\(|```|\b[a-z][a-z0-9+.-]{0,20}://|\bwww\.|\b(?:java|vb)script:|\bdata:\w+/|&#?\w{1,8};",
+    r"<[a-z/!?]|\]\(|```|\b[a-z][a-z0-9+.-]{0,20}://|\bwww\.|\b(?:java|vb)script:|\S@[\w-]+\.\w|\b[\w-]+\.[a-z]{2,12}/|\bdata:\w+/|&#?\w{1,8};",
     re.IGNORECASE,
 )
 
@@ -33,10 +33,17 @@ class Objected(Exception):
         self.objections = kept
 
 
+def _of_a_disk(kind: PredictionType) -> PredictionType:
+    if kind not in DISK_TROUBLES:
+        raise ValueError(f"must be one of {', '.join(DISK_TROUBLES)}")
+    return kind
+
+
 def _clean(value: object) -> object:
     return plain(value, RAW_CHARS) if isinstance(value, str) and len(value) <= RAW_CHARS else value
 
 
+DiskTrouble = Annotated[PredictionType, AfterValidator(_of_a_disk)]
 Explanation = Annotated[str, BeforeValidator(_clean), Field(min_length=20, max_length=1_200)]
 Recommendation = Annotated[str, BeforeValidator(_clean), Field(min_length=5, max_length=300)]
 
@@ -46,7 +53,7 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    prediction_type: PredictionType = Field(strict=False)
+    prediction_type: DiskTrouble = Field(strict=False)
     risk_score: RiskScore = Field(description="your own judgement, 0-100")
     explanation: Explanation = Field(description="plain text: what, since when, why")
     recommendations: tuple[Recommendation, ...] = Field(

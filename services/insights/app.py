@@ -16,6 +16,7 @@ from iops.observability import Metrics, configure_logging
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.insights import analyse, costs, feedback, routes, tiers
+from services.insights.absence import Absence
 from services.insights.answer import Answer
 from services.insights.answer_cache import AnswerCache
 from services.insights.chain import load_model, open_chain
@@ -88,7 +89,12 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             health.checks["table"] = table.check
             rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
             async with running(
-                health, flags=flags.run(), scoring=loop.run(), rollups=rollups.run(), settlements=purse.run()
+                health,
+                flags=flags.run(),
+                scoring=loop.run(),
+                rollups=rollups.run(),
+                settlements=purse.run(),
+                absence=Absence(table, now, metrics).run(),
             ):
                 yield
 

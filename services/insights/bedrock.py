@@ -29,6 +29,7 @@ from iops.settings import ServiceSettings
 from services.insights.profiles import Choice
 from services.insights.providers import Prompt, Reply, Unanswered
 from services.insights.replies import (
+    PromptTokenCount,
     TokenCount,
     garbled,
     late,
@@ -162,7 +163,7 @@ class _Output(_Wire):
 
 
 class _Usage(_Wire):
-    input_tokens: TokenCount
+    input_tokens: PromptTokenCount
     output_tokens: TokenCount
 
 

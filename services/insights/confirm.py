@@ -48,6 +48,8 @@ async def write_confirmation(
     None where only the standing is written. Raises Conflict where another scorer, or a model's words, came first.
     """
     told = confirmed(items.item_to_insight(row), finding)
+    if told is not None:
+        told = told.model_copy(update={"sequence": stream.version + 1})
     writes: list[Item] = [{"Update": items.stream_standing_update(stream, finding, standing, now_ms=to_epoch_ms(now))}]
     if told is not None:
         writes.append({"Update": items.confirmed_update(row)})

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from iops.insight import Evidence, Fact
+from services.insights.names import DEVICE
 
 Kind = Literal["time", "bytes", "share", "plain"]
 
 FACTS_TOLD: Final = 8  # of one evidence; the strongest come first
 ROUNDING_ERROR: Final = 1e-9  # of floating point, relative
+WIDEST_ROUNDING: Final = 0.15  # "100 ms" may be 87 to 117, and not 149; "a dozen" may be 14
 NAMED_PERCENTILES: Final = frozenset({1.0, 2.0, 3.0, 50.0, 90.0, 95.0, 99.0, 99.9})  # and first, second, third
 DAY_S, WEEK_S = 86_400.0, 604_800.0  # what a baseline and a stream's own level are of: the product's words
 WARM_UP_S: Final = 10_800.0
@@ -65,6 +67,24 @@ SECONDS: Final[Mapping[str, float]] = {
 BYTES: Final[Mapping[str, int]] = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}  # powers of 1,000 or 1,024
 LIST_MARK: Final = re.compile(r"^\s*\(?[1-9][.)]\s|\([1-9]\)")
 OUT_OF: Final = re.compile(r"(?<=\d)\s?(?:out of|/)\s?100\b(?!\.\d)", re.IGNORECASE)
+# Digits in a word are a name's, and a name that the text was not freed of has to be a word of the field.
+GLUED: Final = re.compile(r"(?<![\w.-])[a-z]+\d[\w.]*", re.IGNORECASE)
+VOCABULARY: Final = re.compile(
+    r"p\d{2,4}(?:\.\d+)?|gp[23]|io[12]|st1|sc1|raid\d{1,2}|ext[234]|xfs|nfsv?\d?|smbv?\d?|s3|ec2|md5|sha\d+|z\d?|v\d+(?:\.\d+)*",
+    re.IGNORECASE,
+)
+MULTIPLES: Final[Mapping[str, float]] = {
+    "double": 2.0,
+    "doubled": 2.0,
+    "twice": 2.0,
+    "thrice": 3.0,
+    "triple": 3.0,
+    "tripled": 3.0,
+    "quadruple": 4.0,
+    "quadrupled": 4.0,
+    **{f"{word}fold": float(number) for number, word in enumerate(SMALL.split()[:10], start=1)},
+}
+MULTIPLE: Final = re.compile(rf"\b(?:{'|'.join(MULTIPLES)})\b", re.IGNORECASE)
 RAID: Final = re.compile(r"\bRAID[ -]?\d{1,2}\b", re.IGNORECASE)
 DATE: Final = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})T?")
 CLOCK: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z\b)?(?![\d:])")
@@ -111,7 +131,8 @@ class Quantity:
         if self.mantissa == 0 or value == 0 or not math.isfinite(self.mantissa):
             return self.mantissa == value
         step = self.step / 10 if value < self.mantissa == self.step else self.step  # 0.6 is not "1", 0.96 is
-        return abs(value - self.mantissa) <= step / 2 + ROUNDING_ERROR * self.mantissa
+        away = abs(value - self.mantissa)
+        return away <= min(step / 2, WIDEST_ROUNDING * value) + ROUNDING_ERROR * self.mantissa
 
 
 @dataclass(slots=True)
@@ -131,7 +152,14 @@ class Figures:
         rest = CLOCK.sub(" ; ", DATE.sub(" ; ", text))
         for pattern in (LIST_MARK, OUT_OF, RAID):
             rest = pattern.sub(" ; ", rest)
+        strange += [said[0] for said in GLUED.finditer(rest) if not _is_a_word_of_the_field(said[0])]
+        strange += [said[0] for said in MULTIPLE.finditer(rest) if not self._has_ratio(MULTIPLES[said[0].lower()])]
         return strange + [quantity.said for quantity in quantities(rest) if not self._has(quantity)]
+
+    def _has_ratio(self, ratio: float) -> bool:
+        """ "Doubled" is said of 1.7 to 2.3."""
+        known = (*self.values["plain"], *self.values["share"])
+        return any(abs(value - ratio) <= WIDEST_ROUNDING * ratio for value in known)
 
     def _has(self, quantity: Quantity) -> bool:
         return any(quantity.is_of(value) for value in self.values[quantity.kind])
@@ -191,7 +219,8 @@ def _add_fact(figures: Figures, fact: Fact) -> None:
         figures.add("plain", value)
         figures.add(kind, None if value is None else value * factor)
     for quantity in quantities(fact.sentence[:1_000]):
-        figures.add("plain", quantity.mantissa * quantity.scale)
+        if quantity.kind in ("plain", "share"):
+            figures.add("plain", quantity.mantissa * quantity.scale)
         figures.add(quantity.kind, *(quantity.mantissa * known for known in quantity.factors))
         if quantity.kind == "plain":  # "4 ms over 5 min, from 3.9": the fact's unit goes without saying
             figures.add(kind, quantity.mantissa * quantity.scale * factor)
@@ -211,6 +240,11 @@ def _found(text: str) -> Iterator[tuple[re.Match[str], Quantity]]:
         is_ordinal = match["ordinal"] and quantity.mantissa in NAMED_PERCENTILES
         if not is_word_for_one_or_two and not is_ordinal and not _is_part_of_a_name(match, quantity):
             yield match, quantity
+
+
+def _is_a_word_of_the_field(word: str) -> bool:
+    """Or a device, of which `strange_names` judges."""
+    return bool(VOCABULARY.fullmatch(word.rstrip(".")) or DEVICE.fullmatch(word.rstrip(".")))
 
 
 def _is_part_of_a_name(match: re.Match[str], quantity: Quantity) -> bool:

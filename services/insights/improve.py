@@ -86,30 +86,30 @@ class Improver:
 
     async def _store(self, insight: Insight, better: Insight) -> str:
         """What came of it; the table is asked again while it is away."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TableUnavailable), wait=wait_random_exponential(multiplier=0.2, max=5)
-        )
+        words: Item = {"Update": items.words_update(better)}
         try:
             async with asyncio.timeout(STORE_DEADLINE_S):
-                await retrying(self._write, insight, better)
+                if not (_is_told_again(insight, better) and await self._tell_again(words, better)):
+                    await self._transact([words])
         except Conflict:
             return "conflict"  # expired, or an attempt of before was stored after all
         except TimeoutError:
             return "not_stored"
         return "template" if better.explained_by == "template" else "model"
 
-    async def _write(self, insight: Insight, better: Insight) -> None:
-        if insight.risk_score < PAGE_RISK_SCORE <= better.risk_score:
-            better = better.model_copy(update={"is_confirmed": await self._is_confirmed(insight.stream_id)})
-        writes: list[Item] = [{"Update": items.words_update(better)}]
-        if _is_told_again(insight, better):
-            writes.append({"Put": {"Item": items.outbox_item(better, reworded_at=self._clock())}})
-        await self._table.transact(writes)
+    async def _tell_again(self, words: Item, better: Insight) -> bool:
+        """False where something newer was told of the stream since, which this must not take back."""
+        told = {"Put": {"Item": items.outbox_item(better, reworded_at=self._clock())}}
+        try:
+            await self._transact([words, told, {"ConditionCheck": items.newest_insight_check(better)}])
+        except Conflict:
+            return False
+        return True
 
-    async def _is_confirmed(self, stream_id: str) -> bool:
-        """A model's risk alone opens no episode: it was asked once, and two scorings in a row have to say 80."""
-        row = await self._table.get(items.key_of(stream_id, "stream"))
-        return row is not None and items.item_to_stream(row).standing.is_confirmed
+    async def _transact(self, writes: list[Item]) -> None:
+        await AsyncRetrying(
+            retry=retry_if_exception_type(TableUnavailable), wait=wait_random_exponential(multiplier=0.2, max=5)
+        )(self._table.transact, writes)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._waiting.discard(task)

@@ -15,6 +15,8 @@ DIGITS: Final = re.compile(r"\d+")
 DEVICE: Final = re.compile(
     r"nvme\d+(n\d+)?(p\d+)?|(sd|vd|xvd|hd)[a-z]{1,2}\d*|dm-\d+|md\d+|loop\d+|vol-[0-9a-f]+|mmcblk\d+\w*", re.IGNORECASE
 )
+HOST: Final = re.compile(r"[a-z]{2,}-\d+(?:\.[\w.-]+)?", re.IGNORECASE)  # db-9, db-9.example
+NO_HOST: Final = re.compile(r"(?:top|raid|level|tier|step|phase|layer|type|class|us|eu|ap)-\d+", re.IGNORECASE)
 INSTANT: Final = re.compile(r"[\d:.+-]+t[\d:.+-]+z?")  # figures look at those
 NUMBER: Final = re.compile(r"[\d.,:+-]+\s*[a-z%/]{0,5}", re.IGNORECASE)  # what a label may not pass as a name
 
@@ -34,6 +36,7 @@ def names_of(evidence: Evidence) -> set[str]:
     """Every name that the evidence has, whole and in parts, in small letters."""
     streams = _streams(evidence)
     labels = [plain(label) for _, label in sorted(evidence.labels.items())[:LABELS_TOLD]]
+    labels = [label for label in labels if " " not in label]  # a sentence is no name: its numbers are not ours
     parts = [part for stream in streams for part in _parts(stream)]
     names = {name.casefold() for name in (*streams, *parts, *labels)}
     facts = {fact.name.casefold() for fact in evidence.facts}
@@ -64,6 +67,8 @@ def _is_strange(token: str, known: set[str], shapes: set[str]) -> bool:
         return False  # nvme0 is the controller of nvme0n1
     host, colon, device = token.partition(":")
     if colon and any(map(str.isalpha, device)):
+        return True
+    if HOST.fullmatch(token) and not NO_HOST.fullmatch(token):
         return True
     return any(DEVICE.fullmatch(part) or DIGITS.sub("0", part) in shapes for part in (token, host))
 

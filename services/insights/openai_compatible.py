@@ -16,6 +16,7 @@ from iops.clock import Clock
 from services.insights.profiles import TOKENS_PER_PRICE
 from services.insights.providers import Prompt, Reply
 from services.insights.replies import (
+    PromptTokenCount,
     TokenCount,
     garbled,
     late,
@@ -172,7 +173,7 @@ class _Choice(_Wire):
 
 
 class _Usage(_Wire):
-    prompt_tokens: TokenCount
+    prompt_tokens: PromptTokenCount
     completion_tokens: TokenCount
 
 

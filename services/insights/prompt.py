@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from iops.insight import Evidence, Fact
+from iops.insight import DISK_TROUBLES, Evidence, Fact
 from services.insights.answer import OBJECTIONS_LIMIT, TOOL_NAME, Answer
 from services.insights.figures import FACTS_TOLD, lasted_s
 from services.insights.names import LABELS_TOLD, plain
@@ -170,6 +170,6 @@ def _quoted(value: object) -> str:
 def _schema() -> Mapping[str, Any]:
     """Of the tool's input, without references, which not every model server follows."""
     schema = Answer.model_json_schema()
-    definitions = schema.pop("$defs")
-    schema["properties"]["prediction_type"] = {"type": "string", "enum": definitions["PredictionType"]["enum"]}
+    del schema["$defs"]
+    schema["properties"]["prediction_type"] = {"type": "string", "enum": [*DISK_TROUBLES]}
     return schema

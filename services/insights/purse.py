@@ -1,4 +1,4 @@
-"""The day's money for language models, one purse for all replicas: a row of the table that no call can overdraw."""
+"""The day's money for language models, one purse for all replicas: no call is made that may overdraw it."""
 
 import asyncio
 import math

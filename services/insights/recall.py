@@ -49,7 +49,8 @@ async def recall(table: Table, stream_id: str, kind: PredictionType | None) -> E
 
 
 def _is_alike(insight: Insight, kind: PredictionType) -> bool:
-    return insight.prediction_type is kind and insight.risk_score >= INSIGHT_RISK_SCORE
+    is_told = not insight.is_asked_for  # a question is no episode, and nobody judged it as one
+    return is_told and insight.prediction_type is kind and insight.risk_score >= INSIGHT_RISK_SCORE
 
 
 async def _with_last_word(table: Table, insight: Insight) -> Earlier:

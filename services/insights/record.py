@@ -98,7 +98,8 @@ def make_insight(
     named = evidence.model_copy(update={"prediction_type": kind})
     words = explain_recovery(named) if worth is Worth.RECOVERY else explain(evidence)
     is_confirmed = standing.is_confirmed or finding.risk_score < page_risk
-    return worded(finding, named, words, now=now).model_copy(update={"is_confirmed": is_confirmed})
+    told = {"is_confirmed": is_confirmed, "sequence": stream.version + 1}
+    return worded(finding, named, words, now=now).model_copy(update=told)
 
 
 def worded(finding: Finding, evidence: Evidence, words: Explanation, *, now: datetime) -> Insight:

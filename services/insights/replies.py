@@ -15,6 +15,7 @@ from services.insights.providers import Prompt, Unanswered
 
 TOKENS_LIMIT: Final = 1_000_000  # of one call: more than any window, so a count beyond it is no count
 TokenCount = Annotated[int, Field(ge=0, le=TOKENS_LIMIT, strict=True)]
+PromptTokenCount = Annotated[int, Field(ge=1, le=TOKENS_LIMIT, strict=True)]  # a prompt has some
 
 # English has 4 characters in a token, and the newest tokenizers count 30 % more of them. Of other scripts a character
 # may be a token of its own, so bytes count: it has 2 or 3 of them there.

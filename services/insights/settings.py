@@ -36,7 +36,9 @@ class InsightsSettings(ServiceSettings):
     )
     bedrock_model: str = Field(default=profiles.DEFAULT, description=f"one of {', '.join(profiles.PROFILES)}")
     bedrock_endpoint_url: str | None = Field(default=None, description="instead of AWS's own, also of the stand-in's")
-    openai_base_url: str | None = Field(default=None, description="of a local model server or a gateway, with its /v1")
+    openai_base_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="of a local model server or a gateway, with its /v1"
+    )
     openai_model: str | None = Field(default=None, description="as that server calls it")
     openai_api_key: SecretStr | None = Field(default=None, description="sent as a bearer token")
     openai_usd_per_m_tokens_in: float = Field(default=0, ge=0)

@@ -166,7 +166,8 @@ def _is_slow(evidence: Evidence) -> bool:
 
 
 def _spoken(kind: PredictionType) -> str:
-    return "I/O errors" if kind is PredictionType.IO_ERRORS else kind.replace("_", " ")
+    names = {PredictionType.IO_ERRORS: "I/O errors", PredictionType.AGENT_SILENT: "a silent agent"}
+    return names.get(kind, kind.replace("_", " "))
 
 
 def _instant(at: datetime) -> str:
@@ -253,6 +254,15 @@ TEMPLATES: Final[Mapping[PredictionType | None, _Template]] = {
         (
             "Find the workload that grew.",
             "Spread it in time or over more disks if the latency matters.",
+        ),
+    ),
+    PredictionType.AGENT_SILENT: _Template(
+        "sends no samples any more",
+        "Its agent fell silent, so nobody watches its disks.",
+        (
+            "Look whether the host is up and reaches ingest.",
+            "Look whether the agent runs, and what its log says.",
+            "Resolve the alert, or silence it, if the host was taken away.",
         ),
     ),
     PredictionType.ANOMALY: _Template(

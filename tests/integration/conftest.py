@@ -10,6 +10,8 @@ from iops.bus import ScoringQueue, open_scoring_queue
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from local import resources
+from tests.doubles.bedrock import Bedrock, running_bedrock
+from tests.doubles.chat import Chat, running_chat
 from tests.integration.stand_ins import Cloud, running_cloud, running_dynamodb_local, running_table_double
 
 
@@ -98,3 +100,15 @@ def table(opened_table: Table, dynamodb: Any) -> Table:
 async def queue(settings: ServiceSettings) -> AsyncIterator[ScoringQueue]:
     async with open_scoring_queue(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+async def bedrock() -> AsyncIterator[Bedrock]:
+    async with running_bedrock() as double:
+        yield double
+
+
+@pytest.fixture
+async def chat() -> AsyncIterator[Chat]:
+    async with running_chat() as double:
+        yield double

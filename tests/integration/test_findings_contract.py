@@ -183,3 +183,23 @@ async def test_only_insights_and_alerts_are_listed_by_stream(table: Table, dynam
     assert [kind for _, kind in by_stream] == ["alert", "alert", "insight"]
     assert sorted(kind for _, kind in by_type) == ["alert", "alert", "insight", "outbox", "stream"]
     assert [items.item_to_alert(row).stream_id for row in alerts] == [DISK]
+
+
+async def test_a_second_outbox_row_is_written_only_while_its_insight_is_the_newest(table: Table) -> None:
+    await see(table, a_batch(DISK))
+    for insight in (older := an_insight(DISK), newer := an_insight(DISK)):
+        update = items.stream_insight_update(await stream_of(table), a_finding(), insight)
+        await table.transact([{"Put": {"Item": items.insight_item(insight)}}, {"Update": update}])
+
+    for insight in (older, newer):
+        told = {"Put": {"Item": items.outbox_item(insight, reworded_at=AT)}}
+        writes = [{"Update": items.words_update(insight)}, told]
+        check = {"ConditionCheck": items.newest_insight_check(insight)}
+        if insight is older:
+            with pytest.raises(Conflict):
+                await table.transact([*writes, check])
+        else:
+            await table.transact([*writes, check])
+
+    rows = await table.query(items.list_query("outbox", limit=10))
+    assert [items.item_to_insight(row).insight_id for row in rows] == [newer.insight_id]

@@ -114,7 +114,8 @@ def test_resources_can_be_created_again_over_what_is_there(aws: Plan) -> None:
     assert len(wait_for_mails(aws, 1)) == 1
     topic = resources.arn("sns", contract.ALERT_TOPIC)
     subscriptions = call(aws, "sns", "list_subscriptions_by_topic", TopicArn=topic)["Subscriptions"]
-    assert [subscription["Endpoint"] for subscription in subscriptions] == [mail_url]
+    canary_queue = resources.arn("sqs", contract.CANARY_QUEUE)
+    assert [subscription["Endpoint"] for subscription in subscriptions] == [mail_url, canary_queue]
 
 
 def test_the_resources_are_those_of_the_contract(aws: Plan) -> None:

@@ -82,7 +82,7 @@ class Scene:
     def emit(self, stream_id: str = "web-1:sda", risk_score: float = 90.0, **fields: Any) -> Insight:
         """The scorer writes an insight with its outbox row."""
         self._count += 1
-        usual = {"insight_id": f"{self._count:06}", "created_at": self.now}
+        usual = {"insight_id": f"{self._count:06}", "created_at": self.now, "sequence": self._count}
         insight = an_insight(stream_id, risk_score=risk_score, **usual | fields)
         self.fake.add(items.insight_item(insight), items.outbox_item(insight))
         return insight

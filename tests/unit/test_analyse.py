@@ -1,5 +1,6 @@
 """A person asks about one stream: what is stored and told, and to whom it is not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from iops.insight import Insight
 from iops.observability import Metrics
 from iops.web import Health, create_service
 from services.insights import analyse, feedback, routes
-from services.insights.analyse import Analyst
+from services.insights.analyse import ANALYSED_AT_ONCE, Analyst
 from services.insights.calls import ResilientProvider
 from services.insights.improve import Improver
 from services.insights.tell import Teller
@@ -149,3 +150,14 @@ async def test_a_table_that_fails_is_a_503_and_stores_nothing(client: httpx.Asyn
 
     assert (await desk.ask(SDA, 503))["code"] == "table_unavailable"
     assert len(desk.fake.of_type("insight")) == 1
+
+
+async def test_more_than_may_ask_at_once_are_told_to_come_again(client: httpx.AsyncClient) -> None:
+    desk = await a_desk(client)
+
+    answers = await asyncio.gather(*(client.post(f"/streams/{SDA}/insight") for _ in range(ANALYSED_AT_ONCE + 8)))
+
+    assert sorted({answer.status_code for answer in answers}) == [201, 503]
+    assert sum(answer.status_code == 201 for answer in answers) == ANALYSED_AT_ONCE
+    assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
+    assert len(desk.fake.of_type("insight")) == ANALYSED_AT_ONCE

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -53,12 +54,22 @@ def test_a_mail_too_few_is_lost_and_one_too_many_unexpected() -> None:
     assert sorted(second for seconds in result.seconds.values() for second in seconds) == [0.25, 0.5]
 
 
-def test_mails_are_known_by_the_stream_they_name(tmp_path: Path) -> None:
-    (tmp_path / "one.eml").write_text('Subject: x\n\n"Where: web-1:sda in peer group web-1"\n')
-    (tmp_path / "two.eml").write_text("Subject: another matter\n\nHello.\n")
-    (tmp_path / ".three.part").write_text("Where: web-2:sda in peer group web-2")
+def test_mails_are_known_by_the_stream_whose_alert_they_open(tmp_path: Path) -> None:
+    for name, event in (("one", "opened"), ("two", "resolved")):
+        body = json.dumps(json.dumps({"event": event, "stream_id": f"web-{name}:sda"}))
+        (tmp_path / f"{name}.eml").write_text(f'Subject: x\n\n"web has stalled"\n{body}\n')
+    (tmp_path / "three.eml").write_text("Subject: another matter\n\nHello.\n")
 
-    assert sorted(stream_id for stream_id, _ in e2e.read_mails(tmp_path)) == ["", "web-1:sda"]
+    assert [stream_id for stream_id, _ in e2e.read_mails(tmp_path)] == ["web-one:sda"]
+
+
+def test_what_follows_the_first_body_of_a_fault_begins_where_that_ended() -> None:
+    case = make_cases(1, seed=3, run="run")[0]
+
+    batches = json.loads(gzip.decompress(case.later_body(AT, AT + timedelta(seconds=10)).packed))["batches"]
+
+    instants = [sample["at"] for batch in batches for sample in batch["samples"]]
+    assert (len(instants), min(instants) >= AT.isoformat()[:19]) == (5 * DISKS, True)
 
 
 def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,6 +83,8 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
         "lost": 1,
         "unexpected": 0,
         "post_to_mail": {"count": 1, "p50_s": 0.5, "p99_s": 0.5, "max_s": 0.5},
+        "hard_rules": {"count": 1, "p50_s": 0.5, "p99_s": 0.5, "max_s": 0.5},
+        "rest": {"count": 0, "p50_s": None, "p99_s": None, "max_s": None},
         "kinds": {"stall": {"count": 1, "p50_s": 0.5, "p99_s": 0.5, "max_s": 0.5}},
         "machine": {"cores": 2},
     }

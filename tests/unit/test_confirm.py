@@ -226,16 +226,13 @@ async def test_words_that_come_after_it_keep_it_confirmed() -> None:
     assert (insight.explanation, insight.is_confirmed) == ("In other words.", True)
 
 
-@pytest.mark.parametrize("is_confirmed", [False, True])
 @in_virtual_time
-async def test_a_models_risk_pages_only_in_an_episode_that_is_confirmed(is_confirmed: bool) -> None:
+async def test_a_models_risk_that_counts_pages_by_itself() -> None:
     desk = Improving(Speaker({**WORDS, "risk_score": 85}), risk_score=70.0, sets_risk=True)
-    row = items.key_of(DISK, "stream") | {"peer_group": {"S": "web-1"}, "labels": {"S": "{}"}}
-    desk.fake.add(row | {"first_seen": {"N": "0"}, "confirmed": {"BOOL": is_confirmed}})
 
     await desk.improve()
     await until(desk.is_idle)
 
     (again,) = (row for row in desk.fake.of_type("outbox") if row["entity_id"]["S"].endswith("#reworded"))
     told = items.item_to_insight(again)
-    assert (told.risk_score, told.is_confirmed) == (85, is_confirmed)
+    assert (told.risk_score, told.is_confirmed) == (85, True)

@@ -89,7 +89,8 @@ class Desk:
         now = clock_at(AT + timedelta(seconds=5))
         self.improver = Improver(self.fake.table(), explainer, now, self.metrics, sets_risk=lambda: sets_risk)
         self.insight = a_soft_insight(risk_score=risk_score)
-        self.fake.add(items.insight_item(self.insight), items.outbox_item(self.insight))
+        newest = items.key_of(self.insight.stream_id, "stream") | {"insight_id": {"S": self.insight.insight_id}}
+        self.fake.add(items.insight_item(self.insight), items.outbox_item(self.insight), newest)
 
     def begin(self) -> None:
         self.improver.begin(self.insight, EVIDENCE)

@@ -114,6 +114,16 @@ async def test_a_streams_rows_are_taken_in_their_order_in_one_pass() -> None:
     assert [change.what for change in scene.changes()] == ["opened", "recovering", "worse_again", "recovering"]
 
 
+async def test_a_scorer_whose_clock_jumped_back_tells_the_end_after_the_beginning() -> None:
+    scene = Scene()
+    scene.emit(risk_score=90, created_at=AT)
+    scene.emit(risk_score=10, created_at=AT - timedelta(hours=1))
+
+    await scene.replica.intake.take_once()
+
+    assert [change.what for change in scene.changes()] == ["opened", "recovering"]
+
+
 async def test_a_recovery_begins_the_end_of_all_that_its_stream_has_and_of_nothing_else() -> None:
     scene = Scene()
     for kind in KINDS:

@@ -103,3 +103,15 @@ async def test_a_table_that_is_away_is_said() -> None:
 
     with pytest.raises(TableUnavailable):
         await recall(fake.table(), DISK, STALL)
+
+
+async def test_a_question_is_no_episode_to_remember() -> None:
+    fake = FakeTable()
+    told = an_insight(insight_id="01", created_at=AT - timedelta(hours=2))
+    asked = an_insight(insight_id="02", created_at=AT - timedelta(hours=1), is_asked_for=True)
+    fake.add(items.insight_item(told), items.insight_item(asked))
+
+    earlier = await recall(fake.table(), told.stream_id, told.prediction_type)
+
+    assert earlier is not None
+    assert earlier.insight_id == "01"

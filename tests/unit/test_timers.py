@@ -50,6 +50,21 @@ async def test_what_a_person_resolves_is_told_to_be_over() -> None:
     assert scene.left() == []
 
 
+async def test_what_is_over_is_not_told_before_it_was_told_to_begin() -> None:
+    scene = Scene()
+    scene.emit()
+    await scene.replica.intake.take_once()
+    scene.target.is_away = True
+    await scene.replica.courier.deliver_once()
+    await scene.do(episode.resolve(scene.alerts()[0], by="ann", reason=None, now=scene.now))
+    scene.target.is_away = False
+
+    await scene.replica.courier.deliver_once()
+    assert scene.target.told() == []
+    await scene.settle(seconds=3)
+    assert [kind for kind, _ in scene.target.told()] == [EventKind.OPENED, EventKind.RESOLVED]
+
+
 async def test_two_replicas_end_an_episode_once() -> None:
     scene = await a_recovering_scene(20)
     scene.now += timedelta(minutes=11)
