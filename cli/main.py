@@ -172,3 +172,33 @@ def analyse(
     from cli.analyse import analyse_stream
 
     ask(lambda: analyse_stream(url, stream_id, as_json=as_json, transport=ctx.obj))
+
+
+@app.command()
+def replay(
+    ctx: typer.Context,
+    from_: Annotated[str, typer.Option("--from", metavar="WHEN", help="2026-11-23T02:39:00Z, or how long ago: 24h.")],
+    to: Annotated[str | None, typer.Option("--to", metavar="WHEN", help="The same. Default: now.")] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="page_risk=85, confirmations=1, calm=20m, together=0, ...; repeatable."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A directory of `ml train`, or none: the rules alone. Default: the shipped one.")
+    ] = None,
+    stream: Annotated[list[str] | None, typer.Option(help="Only this stream; may be repeated.")] = None,
+    peer_group: Annotated[list[str] | None, typer.Option(help="Only this peer group; may be repeated.")] = None,
+    every: Annotated[int, typer.Option(min=1, max=3_600, help="Seconds between two scorings.")] = 10,
+    url: Url = LOCAL_URL,
+    as_json: Json = False,
+) -> None:
+    """Say what other thresholds, or another model, would have told people, and how that differs from what they heard.
+
+    Stored samples go through scorer and episodes once more. It only reads: nothing is written, nobody is told.
+    """
+    from cli.replay.command import Asked, run_replay
+
+    asked = Asked(from_, to, tuple(rule or ()), model, tuple(stream or ()), tuple(peer_group or ()), every)
+    end(lambda: run_replay(url, asked, as_json=as_json, transport=ctx.obj))

@@ -102,13 +102,27 @@ class Server:
     async def post_gzip(self, path: str, body: bytes) -> None:
         """A packed body, sent again while the server is busy or away; a batch sent twice is stored once."""
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        await self._insist("POST", path, content=body, headers=headers)
+
+    async def read_patiently(self, path: str, **params: str) -> Row:
+        """One thing, asked for again while the server is busy or away."""
+        return await self._insist("GET", path, params=params)
+
+    async def _insist(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Row:
         waited_s = 0.0
         while True:
             try:
-                response = await self._request("POST", path, content=body, headers=headers)
+                response = await self._request(method, path, params=params, content=content, headers=headers)
                 if response.status_code not in BUSY:
-                    _row(response)
-                    return
+                    return _row(response)
                 delay_s = retry_delay_s(response.headers.get("Retry-After"))
                 failure: CommandFailed = Refused(f"{path} is busy: {_detail(response)}")
             except Unreachable as error:

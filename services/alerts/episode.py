@@ -7,19 +7,14 @@ An alert's own time never goes back, whatever the clock does: nothing ends or is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from iops.alert import Alert, AlertState, Change, alert_id_of
-from iops.contract import PAGE_RISK_SCORE
 from iops.errors import InvalidInput, Problem
 from iops.insight import Insight
-
-CALM: Final = timedelta(minutes=10)  # below 60 for so long, and it is over
-LEAST_FIRING: Final = timedelta(minutes=5)
-REOPENING: Final = timedelta(minutes=30)  # of being resolved: what comes back is the same episode
-BETWEEN_TELLINGS: Final = timedelta(minutes=30)  # of one alert, however often it flaps
+from services.alerts.rules import RULES, Rules
 
 
 class Wish(StrEnum):
@@ -41,19 +36,26 @@ class Step:
     wish: Wish = Wish.NOTHING
 
 
-def opens(insight: Insight) -> bool:
+def opens(insight: Insight, rules: Rules = RULES) -> bool:
     """An insight that may open an episode: at 80 or more in two scorings in a row, or by a hard rule."""
-    return insight.risk_score >= PAGE_RISK_SCORE and insight.is_confirmed
+    return insight.risk_score >= rules.page_risk and insight.is_confirmed
 
 
-def take(insight: Insight, before: Alert | None, *, silenced_until: datetime | None, now: datetime) -> Step | None:
+def take(
+    insight: Insight,
+    before: Alert | None,
+    *,
+    silenced_until: datetime | None,
+    now: datetime,
+    rules: Rules = RULES,
+) -> Step | None:
     """What an insight of 60 or more changes about the alert of its type.
 
     `silenced_until` is the end of the silence that matches it; None where none does.
     """
     if before is not None and before.is_active:
         return _update(insight, before, now)
-    return _open(insight, before, silenced_until, now) if opens(insight) else None
+    return _open(insight, before, silenced_until, now, rules) if opens(insight, rules) else None
 
 
 def take_recovery(insight: Insight, before: Alert, *, now: datetime) -> Step | None:
@@ -68,32 +70,34 @@ def take_recovery(insight: Insight, before: Alert, *, now: datetime) -> Step | N
     return _step(before, "recovering", now, by="scorer", **changes)
 
 
-def due_at(alert: Alert) -> datetime | None:
+def due_at(alert: Alert, rules: Rules = RULES) -> datetime | None:
     """When time alone will change it; None where it will not."""
     if not alert.is_active:
         return None
-    instants = [_ends_at(alert), alert.silenced_until, _to_tell_at(alert)]
+    instants = [_ends_at(alert, rules), alert.silenced_until, _to_tell_at(alert, rules)]
     return min((instant for instant in instants if instant is not None), default=None)
 
 
-def pass_time(alert: Alert, *, silenced_until: datetime | None = None, now: datetime) -> Step | None:
+def pass_time(
+    alert: Alert, *, silenced_until: datetime | None = None, now: datetime, rules: Rules = RULES
+) -> Step | None:
     """What time has changed by `now`; None where it has changed nothing.
 
     `silenced_until` is the end of the silence that matches it, which may be a later one; None where none does.
     """
     if not alert.is_active:
         return None
-    ends_at = _ends_at(alert)
+    ends_at = _ends_at(alert, rules)
     if ends_at is not None and ends_at <= now:
         return _resolve(alert, now, by="time")
     is_silence_over = alert.silenced_until is not None and alert.silenced_until <= now
-    is_to_tell = _wish_to_tell(alert, now) is Wish.TELL
+    is_to_tell = _wish_to_tell(alert, now, rules) is Wish.TELL
     if (is_silence_over or is_to_tell) and silenced_until is not None and silenced_until > now:
         silenced = alert.model_copy(update={"state": AlertState.SILENCED, "silenced_until": silenced_until})
         return _step(silenced, "silenced", now, by="time")
     if is_silence_over:
         firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
-        wish = _wish_to_tell(firing, now) if alert.page_id is None else Wish.REMIND
+        wish = _wish_to_tell(firing, now, rules) if alert.page_id is None else Wish.REMIND
         return _step(firing, "unsilenced", now, by="time", wish=wish)
     if is_to_tell:
         return _step(alert, "told", now, by="time", wish=Wish.TELL)
@@ -127,7 +131,7 @@ def unsilence(alert: Alert, *, until: datetime | None, by: str, reason: str | No
     if until is not None:
         return _step(alert, "silenced", now, by=by, reason=reason, silenced_until=until)
     firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
-    wish = _wish_to_tell(firing, now) if alert.page_id is None else Wish.REMIND
+    wish = _wish_to_tell(firing, now, RULES) if alert.page_id is None else Wish.REMIND
     return _step(firing, "unsilenced", now, by=by, reason=reason, wish=wish)
 
 
@@ -136,9 +140,9 @@ def resolve(alert: Alert, *, by: str, reason: str | None, now: datetime) -> Step
     return _resolve(alert, now, by=by, reason=reason) if alert.is_active else None
 
 
-def _open(insight: Insight, before: Alert | None, silenced_until: datetime | None, now: datetime) -> Step:
+def _open(insight: Insight, before: Alert | None, silenced_until: datetime | None, now: datetime, rules: Rules) -> Step:
     assert insight.prediction_type is not None, "what opens an episode has a type"
-    is_same = before is not None and before.resolved_at is not None and now - before.resolved_at < REOPENING
+    is_same = before is not None and before.resolved_at is not None and now - before.resolved_at < rules.reopening
     kept: dict[str, Any] = {"opened_at": now, "opened_by": insight.insight_id, "version": 1}
     if before is not None:
         kept["version"] = before.version + 1
@@ -163,7 +167,7 @@ def _open(insight: Insight, before: Alert | None, silenced_until: datetime | Non
     )
     what = "reopened" if is_same else "opened"
     change = _change(alert, what, now, by="scorer", insight_id=insight.insight_id)
-    return Step(alert, change, _wish_to_tell(alert, now))
+    return Step(alert, change, _wish_to_tell(alert, now, rules))
 
 
 def _update(insight: Insight, alert: Alert, now: datetime) -> Step | None:
@@ -181,21 +185,21 @@ def _resolve(alert: Alert, now: datetime, *, by: str, reason: str | None = None)
     return _step(alert, "resolved", now, by=by, reason=reason, wish=Wish.END, **changes, **handled_by)
 
 
-def _ends_at(alert: Alert) -> datetime | None:
+def _ends_at(alert: Alert, rules: Rules) -> datetime | None:
     if alert.recovering_since is None:
         return None
-    return max(alert.recovering_since + CALM, alert.opened_at + LEAST_FIRING)
+    return max(alert.recovering_since + rules.calm, alert.opened_at + rules.least_firing)
 
 
-def _to_tell_at(alert: Alert) -> datetime | None:
+def _to_tell_at(alert: Alert, rules: Rules) -> datetime | None:
     """From when on people are to hear of it; None where they did, or need not: it was taken, or is about to end."""
     if alert.state is not AlertState.FIRING or alert.page_id is not None or alert.recovering_since is not None:
         return None
-    return alert.opened_at if alert.told_at is None else alert.told_at + BETWEEN_TELLINGS
+    return alert.opened_at if alert.told_at is None else alert.told_at + rules.between_tellings
 
 
-def _wish_to_tell(alert: Alert, now: datetime) -> Wish:
-    to_tell_at = _to_tell_at(alert)
+def _wish_to_tell(alert: Alert, now: datetime, rules: Rules) -> Wish:
+    to_tell_at = _to_tell_at(alert, rules)
     return Wish.TELL if to_tell_at is not None and to_tell_at <= now else Wish.NOTHING
 
 

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from iops.alert import STREAMS_NAMED, Alert, EventKind, Page
-
-TOGETHER: Final = timedelta(minutes=5)
-REMIND_EVERY: Final = timedelta(hours=4)
+from services.alerts.rules import RULES, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +21,10 @@ class Told:
     page_id: str | None = None  # under which the alert is told; None: it is told no more
 
 
-def tell(newest: Page | None, alert: Alert, *, now: datetime) -> Told:
+def tell(newest: Page | None, alert: Alert, *, now: datetime, rules: Rules = RULES) -> Told:
     """The alert fires. It joins the newest page of its peer group and type, or opens another."""
     # Of a clock that jumped back an hour too: a page of the future has been told, and what joins it would not be.
-    if newest is not None and newest.is_open and abs(now - newest.opened_at) <= TOGETHER:
+    if newest is not None and newest.is_open and abs(now - newest.opened_at) <= rules.together:
         joined = _joined(newest, alert)
         return Told(joined, None, joined.page_id)
     page = Page(
@@ -61,24 +58,24 @@ def handle(page: Page, alert: Alert) -> Told:
     return Told(page.model_copy(update={"handled_alerts": handled, "version": page.version + 1}), None, page.page_id)
 
 
-def remind(page: Page, alert: Alert, *, now: datetime) -> Told:
+def remind(page: Page, alert: Alert, *, now: datetime, rules: Rules = RULES) -> Told:
     """The alert's silence is over and it still fires. Of alerts that are silenced together people hear once."""
     handled = tuple(each for each in page.handled_alerts if each != alert.alert_id)
     changes: dict[str, object] = {"handled_alerts": handled, "version": page.version + 1}
-    if timedelta(0) <= now - page.told_at <= TOGETHER:
+    if timedelta(0) <= now - page.told_at <= rules.together:
         return Told(page.model_copy(update=changes), None, page.page_id)
     return Told(page.model_copy(update=changes | {"told_at": now}), EventKind.REMINDER, page.page_id)
 
 
-def due_at(page: Page) -> datetime | None:
+def due_at(page: Page, rules: Rules = RULES) -> datetime | None:
     """When people are reminded of it; None where somebody took all of it, or it is over."""
     is_anybodys = set(page.open_alerts) <= set(page.handled_alerts)
-    return None if is_anybodys or not page.is_open else page.told_at + REMIND_EVERY
+    return None if is_anybodys or not page.is_open else page.told_at + rules.remind_every
 
 
-def pass_time(page: Page, *, now: datetime) -> Told | None:
+def pass_time(page: Page, *, now: datetime, rules: Rules = RULES) -> Told | None:
     """What time has changed by `now`; None where nothing."""
-    due = due_at(page)
+    due = due_at(page, rules)
     if due is None or now < due:
         return None
     changes = {"told_at": now, "version": page.version + 1}

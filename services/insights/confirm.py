@@ -12,22 +12,22 @@ from iops.items import Item, Standing, Stream
 from iops.table import Table
 
 
-def standing_after(stream: Stream, finding: Finding, *, newest_ms: int) -> Standing:
+def standing_after(stream: Stream, finding: Finding, *, newest_ms: int, page_risk: float = PAGE_RISK_SCORE) -> Standing:
     """The stream's standing after a scoring whose newest sample lies at `newest_ms`; the same samples change nothing.
 
     What is confirmed stays so until the stream has recovered: alerts holds an episode down to 60 too.
     """
     before = stream.standing
-    if finding.risk_score >= PAGE_RISK_SCORE and (finding.is_hard_rule or before.is_confirmed):
+    if finding.risk_score >= page_risk and (finding.is_hard_rule or before.is_confirmed):
         return Standing(is_confirmed=True)
     if before.high_to_ms is not None and newest_ms <= before.high_to_ms:
         return before
-    if finding.risk_score < PAGE_RISK_SCORE:
+    if finding.risk_score < page_risk:
         return Standing(is_confirmed=before.is_confirmed)
     return Standing(newest_ms) if before.high_to_ms is None else Standing(is_confirmed=True)
 
 
-def confirmed(insight: Insight, finding: Finding) -> Insight | None:
+def confirmed(insight: Insight, finding: Finding, *, page_risk: float = PAGE_RISK_SCORE) -> Insight | None:
     """The stored insight as people are to be told of it, at the risk that it has now; None where it is no page.
 
     Its words and facts stay together, as of the first scoring. A risk that a model has set stays: below 80 it is none.
@@ -35,7 +35,7 @@ def confirmed(insight: Insight, finding: Finding) -> Insight | None:
     opinion = insight.opinion
     is_theirs = opinion is not None and opinion.risk_score == insight.risk_score
     risk_score = insight.risk_score if is_theirs else finding.risk_score
-    if risk_score < PAGE_RISK_SCORE:
+    if risk_score < page_risk:
         return None
     return insight.model_copy(update={"risk_score": risk_score, "is_confirmed": True})
 

@@ -34,12 +34,14 @@ class Worth(StrEnum):
     NOTHING = "nothing"
 
 
-def weigh(stream: Stream, finding: Finding, standing: Standing, *, now_ms: int) -> Worth:
+def weigh(
+    stream: Stream, finding: Finding, standing: Standing, *, now_ms: int, page_risk: float = PAGE_RISK_SCORE
+) -> Worth:
     """Decides by what the table already says of the stream, and the standing it has from now on."""
     is_ill = finding.risk_score >= INSIGHT_RISK_SCORE
     now = from_epoch_ms(now_ms)
     is_confirmed_now = standing.is_confirmed and not stream.standing.is_confirmed
-    is_news = should_explain(finding, stream) or _is_worth_a_page_now(stream, finding)
+    is_news = should_explain(finding, stream) or _is_worth_a_page_now(stream, finding, page_risk)
     if is_news or (is_confirmed_now and finding.is_hard_rule):
         return Worth.QUIETED if _is_quieted(stream, finding, now) else Worth.INSIGHT
     if is_confirmed_now:
@@ -81,14 +83,21 @@ def evidence_of(stream: Stream, finding: Finding, window: Window, around: Around
 
 
 def make_insight(
-    stream: Stream, finding: Finding, evidence: Evidence, *, worth: Worth, standing: Standing, now: datetime
+    stream: Stream,
+    finding: Finding,
+    evidence: Evidence,
+    *,
+    worth: Worth,
+    standing: Standing,
+    now: datetime,
+    page_risk: float = PAGE_RISK_SCORE,
 ) -> Insight:
     """The insight of a finding in the template's words, under the name of the episode it opens, goes on or ends."""
     kind = stream.insight_type if worth is Worth.RECOVERY else lasting_type(stream, finding)
     assert kind is not None, "an insight has a type: its own, or that of the episode it ends"
     named = evidence.model_copy(update={"prediction_type": kind})
     words = explain_recovery(named) if worth is Worth.RECOVERY else explain(evidence)
-    is_confirmed = standing.is_confirmed or finding.risk_score < PAGE_RISK_SCORE
+    is_confirmed = standing.is_confirmed or finding.risk_score < page_risk
     told = {"is_confirmed": is_confirmed, "sequence": stream.version + 1}
     return worded(finding, named, words, now=now).model_copy(update=told)
 
@@ -138,6 +147,6 @@ def _is_quieted(stream: Stream, finding: Finding, now: datetime) -> bool:
     return not is_loud and stream.is_quiet(lasting_type(stream, finding), now)
 
 
-def _is_worth_a_page_now(stream: Stream, finding: Finding) -> bool:
+def _is_worth_a_page_now(stream: Stream, finding: Finding, page_risk: float) -> bool:
     """A step from 79 to 85 is no jump, and people are told of it."""
-    return (stream.insight_risk_score or 0) < PAGE_RISK_SCORE <= finding.risk_score
+    return (stream.insight_risk_score or 0) < page_risk <= finding.risk_score

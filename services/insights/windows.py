@@ -163,13 +163,7 @@ class Windows:
         self, rows: list[Item], now_ms: int, before: Profile | None, page_scores: Mapping[int, float]
     ) -> tuple[Baseline | None, Profile | None]:
         windows = [window for window in map(self._decode, rows) if window is not None]
-        window = merge_windows(windows).since(now_ms - BASELINE_S * 1000)
-        baseline = make_baseline(window, made_at_ms=now_ms)
-        if baseline is None:
-            return None, before
-        minute = now_ms // MINUTE_MS
-        minutes = minutes_of(window, end_minute=minute, count=BASELINE_S // 60)
-        return baseline, profile.renewed(before, minutes, minute=minute, page_scores=list(page_scores.values()))
+        return make_past(merge_windows(windows), now_ms, before, page_scores)
 
     def _decode_profile(self, stream_id: str, row: Item) -> Profile | None:
         stored = items.item_to_profile(row)
@@ -179,6 +173,20 @@ class Windows:
             self._damaged.inc()
             log.exception("profile_left_out", key=error.key)
             return None
+
+
+def make_past(
+    window: Window, now_ms: int, before: Profile | None, page_scores: Mapping[int, float]
+) -> tuple[Baseline | None, Profile | None]:
+    """What is usual for a stream after the last 24 h of its samples or minutes; `page_scores` are those by minute since
+    the profile `before` was made."""
+    window = window.since(now_ms - BASELINE_S * 1000)
+    baseline = make_baseline(window, made_at_ms=now_ms)
+    if baseline is None:
+        return None, before
+    minute = now_ms // MINUTE_MS
+    minutes = minutes_of(window, end_minute=minute, count=BASELINE_S // 60)
+    return baseline, profile.renewed(before, minutes, minute=minute, page_scores=list(page_scores.values()))
 
 
 def _is_settled(known: _Known, now_ms: int) -> bool:
