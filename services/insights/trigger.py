@@ -12,6 +12,7 @@ JUMP: Final = 10.0  # points of risk that are news
 SLOWNESS: Final = frozenset(
     {
         PredictionType.FAIL_SLOW,
+        PredictionType.LATENCY_SPIKE,
         PredictionType.PERFORMANCE_DEGRADATION,
         PredictionType.THROUGHPUT_THROTTLING,
     }

@@ -77,7 +77,7 @@ def test_one_that_stays_worth_a_page_is_not() -> None:
 
 def test_another_type_is_news_but_two_names_of_one_slowness_are_not() -> None:
     assert worth(an_ill_stream(90, STALL), a_finding(90, FAIL_SLOW)) is Worth.INSIGHT
-    assert worth(an_ill_stream(90, SPIKE), a_finding(90, FAIL_SLOW)) is Worth.INSIGHT
+    assert worth(an_ill_stream(90, SPIKE), a_finding(90, FAIL_SLOW)) is Worth.NOTHING
     assert worth(an_ill_stream(90, DEGRADED), a_finding(90, FAIL_SLOW)) is Worth.NOTHING
     assert worth(an_ill_stream(90, FAIL_SLOW), a_finding(90, DEGRADED)) is Worth.NOTHING
     assert worth(an_ill_stream(90, FAIL_SLOW), a_finding(90, PredictionType.THROUGHPUT_THROTTLING)) is Worth.NOTHING

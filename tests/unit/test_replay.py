@@ -72,9 +72,8 @@ def test_a_replay_finds_what_the_services_found(desk: Desk) -> None:
 def test_a_higher_threshold_pages_less(desk: Desk) -> None:
     found = desk.found("page_risk=94")
 
-    assert [each["prediction_type"] for each in found["episodes"]] == ["latency_spike"]
-    assert found["pages"] == 1
-    assert found["pages_per_stream_day"] == 8.0  # of 4 streams for 45 minutes
+    assert (len(found["episodes"]), found["pages_per_stream_day"]) == (1, 8.0)  # one page of 4 streams for 45 minutes
+    assert desk.found("page_risk=97")["episodes"] == []
 
 
 def test_one_confirmation_opens_a_scoring_earlier_and_less_calm_ends_it_earlier(desk: Desk) -> None:
@@ -107,10 +106,8 @@ def test_what_fired_in_life_is_set_beside_it(desk: Desk) -> None:
     found = desk.found("page_risk=91", server=Dashboard(fired, lost))
 
     assert [(each["prediction_type"], each["later_s"]) for each in found["in_both"]] == [("fail_slow", 90.0)]
-    assert [(each["prediction_type"], each["why"]) for each in found["only_in_replay"]] == [
-        ("latency_spike", "in life as fail_slow, stall")
-    ]
-    assert [each["why"] for each in found["only_in_life"]] == ["here as fail_slow, latency_spike, silenced by kim"]
+    assert found["only_in_replay"] == []
+    assert [each["why"] for each in found["only_in_life"]] == ["here as fail_slow, silenced by kim"]
 
 
 def test_people_read_a_table(desk: Desk) -> None:
