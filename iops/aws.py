@@ -34,6 +34,9 @@ PASSING_CODES: Final = frozenset(
     }
 )
 
+# Why a transaction will never succeed as it is.
+LASTING_REASONS: Final = frozenset({"ValidationError", "ItemCollectionSizeLimitExceeded"})
+
 
 def open_client(
     service: str,
@@ -86,4 +89,7 @@ def is_passing(error: ClientError) -> bool:
     """The same call may succeed a moment later."""
     status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     code = error.response["Error"]["Code"]
-    return code in PASSING_CODES or code == "TransactionCanceledException" or status >= 500
+    if code == "TransactionCanceledException":
+        reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
+        return not reasons & LASTING_REASONS
+    return code in PASSING_CODES or status >= 500

@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
+import structlog
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -33,6 +34,7 @@ RESEND_FIRST_WAIT_S: Final = 0.05
 RESEND_LONGEST_WAIT_S: Final = 1.0
 
 Result = TypeVar("Result")
+log = structlog.get_logger()
 
 
 class Table:
@@ -173,6 +175,17 @@ async def open_table(settings: ServiceSettings, *, writes_much: bool = False) ->
             url = settings.aws_endpoint_url or client.meta.endpoint_url
             credentials = await open_credentials()
             yield Table(client, BatchWriter(session, credentials, endpoint_url=url, region=settings.aws_region))
+
+
+def readable(rows: Iterable[Item], read: Callable[[Item], Result]) -> list[Result]:
+    """What the rows say. One that is damaged, or of a newer program, is logged and hides no other."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row))
+        except (ValueError, LookupError, TypeError) as error:  # pydantic's refusal is a ValueError
+            log.warning("row_unreadable", key=items.key_text(row), reason=type(error).__name__)
+    return found
 
 
 async def _repeating(read: Callable[[], Awaitable[Result]]) -> Result:

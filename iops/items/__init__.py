@@ -97,7 +97,7 @@ from iops.items.rollups import (
     rollup_update,
     rollups_query,
 )
-from iops.items.rows import Item, cursor_to_start, key_of, list_query, only_where, start_to_cursor
+from iops.items.rows import Item, cursor_to_start, key_of, key_text, list_query, only_where, start_to_cursor
 from iops.items.streams import (
     SeenStream,
     Standing,
@@ -180,6 +180,7 @@ __all__ = [
     "item_to_window",
     "item_to_word",
     "key_of",
+    "key_text",
     "late_item",
     "late_query",
     "list_query",

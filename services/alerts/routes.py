@@ -19,7 +19,7 @@ from iops.insight import PredictionType
 from iops.items import Item
 from iops.items.alerts import DELIVERY_PREFIX
 from iops.problems import error_responses
-from iops.table import Table
+from iops.table import Table, readable
 
 router = APIRouter(tags=["alerts"])
 
@@ -86,7 +86,7 @@ async def list_alerts(
     rows, next_cursor = await service.table.list_page(
         "alert", limit=limit, cursor=cursor, where=_where(state, peer_group)
     )
-    return AlertPage(items=[items.item_to_alert(row) for row in rows], cursor=next_cursor)
+    return AlertPage(items=readable(rows, items.item_to_alert), cursor=next_cursor)
 
 
 @router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
@@ -98,7 +98,7 @@ async def get_alert(service: Service, alert_id: AlertId) -> AlertView:
     )
     return AlertView(
         **dict(alert),
-        history=tuple(items.item_to_change(row) for row in changes[0]),
+        history=tuple(readable(changes[0], items.item_to_change)),
         changes_total=alert.version,
         page=await _read_page(service.table, alert.page_id) if alert.page_id else None,
     )
@@ -116,7 +116,7 @@ async def alerts_of_stream(table: Table, stream_id: str) -> list[Alert]:
     """The alerts of one stream, one a prediction type, as they truly are; those that changed last first."""
     keys = [items.key_of(f"alert#{alert_id_of(stream_id, kind)}", "alert") for kind in PredictionType]
     rows = await asyncio.gather(*map(table.get, keys))
-    alerts = [items.item_to_alert(row) for row in rows if row is not None]
+    alerts = readable((row for row in rows if row is not None), items.item_to_alert)
     return sorted(alerts, key=lambda alert: alert.updated_at, reverse=True)
 
 

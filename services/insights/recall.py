@@ -9,7 +9,7 @@ from typing import Final
 from iops import items
 from iops.contract import INSIGHT_RISK_SCORE
 from iops.insight import Earlier, Finding, Insight, Neighbour, PredictionType
-from iops.table import Table
+from iops.table import Table, readable
 from services.insights.hear import read_words
 
 NEIGHBOURS_LIMIT: Final = 5  # named; more would not fit a mail
@@ -43,7 +43,7 @@ async def recall(table: Table, stream_id: str, kind: PredictionType | None) -> E
     if kind is None:
         return None
     rows, _ = await table.query_page(items.insights_of_stream_query(stream_id, limit=INSIGHTS_LOOKED_AT))
-    alike = (each for each in map(items.item_to_insight, rows) if _is_alike(each, kind))
+    alike = (each for each in readable(rows, items.item_to_insight) if _is_alike(each, kind))
     insight = next(alike, None)
     return None if insight is None else await _with_last_word(table, insight)
 

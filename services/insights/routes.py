@@ -20,7 +20,7 @@ from iops.insight import Feedback, Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
 from iops.rollup import Rollup
-from iops.table import Table
+from iops.table import Table, readable
 from iops.telemetry import Sample, Window, row_to_dict
 from services.insights.hear import read_insight, read_words
 from services.insights.history import Span, read_minutes, read_samples
@@ -141,11 +141,12 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
     rows, next_cursor = await service.table.list_page("stream", limit=limit, cursor=cursor)
     slots = asyncio.Semaphore(LATEST_READS_AT_ONCE)
 
-    async def view(row: Item) -> StreamView:
+    async def view(stream: Stream) -> StreamView:
         async with slots:
-            return await _view(service, items.item_to_stream(row))
+            return await _view(service, stream)
 
-    return StreamPage(items=list(await asyncio.gather(*map(view, rows))), cursor=next_cursor)
+    streams = readable(rows, items.item_to_stream)
+    return StreamPage(items=list(await asyncio.gather(*map(view, streams))), cursor=next_cursor)
 
 
 @router.get("/streams/{stream_id}", responses=error_responses(NotFound))
@@ -195,7 +196,7 @@ async def list_insights(
     """Insights of all streams, newest first."""
     where = ("risk_score >= :min", {":min": {"N": f"{min_risk:.3f}"}}) if min_risk else None
     rows, next_cursor = await service.table.list_page("insight", limit=limit, cursor=cursor, where=where)
-    return InsightPage(items=[items.item_to_insight(row) for row in rows], cursor=next_cursor)
+    return InsightPage(items=readable(rows, items.item_to_insight), cursor=next_cursor)
 
 
 @router.get("/insights/{insight_id}", responses=error_responses(NotFound))

@@ -91,3 +91,17 @@ async def test_the_table_away_is_a_503(door: Door) -> None:
     door.table.failures["GetItem"].extend([aws_error("ThrottlingException")] * 4)
 
     assert (await door.get("/alerts/1", 503))["code"] == "table_unavailable"
+
+
+@pytest.mark.parametrize("path", ["/streams", "/insights/recent", "/alerts"])
+async def test_a_row_that_nobody_can_read_hides_no_other(door: Door, path: str) -> None:
+    good = {
+        "/streams": items.key_of("web-1:sda", "stream") | {"peer_group": {"S": "web-1"}, "labels": {"S": "{}"}},
+        "/insights/recent": items.insight_item(an_insight()),
+        "/alerts": items.alert_put(an_alert())["Item"],
+    }[path]
+    good = good | {"first_seen": {"N": "0"}, "timestamp": {"N": "5"}}
+    bad = good | {"entity_id": {"S": "bad"}, "doc": {"S": "{}"}, "labels": {"S": "{"}}
+    door.table.add(good, bad)
+
+    assert len((await door.get(path))["items"]) == 1
