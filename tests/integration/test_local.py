@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 
 from iops import contract
+from iops.alert import Event, EventKind
+from iops.clock import now
+from iops.events import Mail, make_entry
 from iops.flags import Flags, parse_flags
 from local import ministack, resources
 from local.errors import InstallFailed
@@ -59,14 +62,9 @@ def start_aws(supervisor: Supervisor, program: Path, plan: Plan) -> None:
 
 def publish(plan: Plan, *, risk_score: float, title: str, source: str = "iops.insights") -> None:
     """An insight's event as far as the rule and the mail read it."""
-    mail = {"title": title, "risk": f"{risk_score:g} (stall)", "where": "web-1:nvme0n1", "since": "now"}
-    mail |= {"fact_1": "8 requests wait", "fact_2": "-", "fact_3": "-", "next_step": "Look.", "url": plan.url}
-    entry = {
-        "Source": source,
-        "DetailType": "Insight",
-        "Detail": json.dumps({"risk_score": risk_score, "mail": mail}),
-        "EventBusName": contract.EVENT_BUS,
-    }
+    event = Event(event_id="01", kind=EventKind.OPENED, at=now())
+    mail = Mail([title, f"Risk: {risk_score:g} of 100", "8 requests wait", plan.url], {"risk_score": risk_score})
+    entry = make_entry(event, {"risk_score": risk_score}, mail) | {"Source": source}
     reply = call(plan, "events", "put_events", Entries=[entry])
     assert reply["FailedEntryCount"] == 0
 
@@ -98,7 +96,7 @@ def test_only_a_risk_of_80_reaches_the_mailbox(aws: Plan) -> None:
     texts = "\n".join(wait_for_mails(aws, 2))
 
     assert "eighty" in texts
-    assert "Risk: 80 (stall) of 100" in texts
+    assert "Risk: 80 of 100" in texts
     assert "the last" in texts
     assert "nine" not in texts
     assert "nearly" not in texts

@@ -79,8 +79,8 @@ async def test_a_models_risk_counts_where_the_flag_says_so_and_people_hear_of_it
     assert (insight.opinion.risk_score, insight.is_disputed) == (theirs, is_disputed)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "state"), [(RISK_70, 85, "firing"), (RISK_85, 10, "resolved")])
-async def test_an_alert_follows_a_models_risk(
+@pytest.mark.parametrize(("ours", "theirs", "states"), [(RISK_70, 85, ["firing"]), (RISK_85, 10, [])])
+async def test_an_alert_opens_by_a_models_risk_and_by_ours_only_at_the_second_scoring(
     cloud: Cloud,
     table: Table,
     queue: ScoringQueue,
@@ -88,7 +88,7 @@ async def test_an_alert_follows_a_models_risk(
     tmp_path: Path,
     ours: float,
     theirs: float,
-    state: str,
+    states: list[str],
 ) -> None:
     host = Host(slowdown=ours)
     begin = await store_hosts(table, [host])
@@ -103,7 +103,7 @@ async def test_an_alert_follows_a_models_risk(
         found = (await alerts.get("/alerts")).json()["items"]
 
     assert [(alert["stream_id"], alert["state"], alert["risk_score"]) for alert in found] == [
-        (host.stream_id, state, theirs)
+        (host.stream_id, state, theirs) for state in states
     ]
 
 
