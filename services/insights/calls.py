@@ -22,6 +22,9 @@ log = structlog.get_logger()
 
 CALLS_LIMIT: Final = 8  # under way at once; more of them only make a provider that throttles throttle more
 ATTEMPT_TIMEOUT_S: Final = 12.0  # a long answer takes 6; what takes twice that has failed
+# Before it, the provider's own time-out: two that end at once cancel twice, and the second cancels the closing of the
+# connection that the first has begun.
+GRACE_S: Final = 0.25
 LEAST_ATTEMPT_S: Final = 1.0  # with less left no attempt is begun: it would cost money and end without words
 SETTLE_TIMEOUT_S: Final = 5.0
 WAITS_S: Final = (1.0, 2.0, 4.0)  # before each retry, at most: a random share of it, so that callers spread out
@@ -216,7 +219,7 @@ class ResilientProvider:
         try:
             with self._metrics.in_flight.labels(self.name).track_inprogress():
                 async with asyncio.timeout(timeout_s):
-                    return await self._provider.ask(prompt, timeout_s=timeout_s)
+                    return await self._provider.ask(prompt, timeout_s=timeout_s - GRACE_S)
         except TimeoutError as error:
             detail = f"no answer in {timeout_s:.1f} s"
             raise Unanswered("timed_out", detail, is_passing=True, may_have_cost=True) from error
