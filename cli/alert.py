@@ -59,13 +59,21 @@ def _lines(alert: Row) -> Iterator[str]:
     yield from (f"- {plain(step)}" for step in (steps[:LINES_LIMIT] if isinstance(steps, list) else []))
     page = alert.get("page")
     if isinstance(page, dict):
-        yield f"Told {instant(page.get('told_at'))} UTC, with {plain(page.get('streams_total'))} stream(s)"
+        count = plain(page.get("streams_total"))
+        yield f"Told {instant(page.get('told_at'))} UTC: {count} stream(s), {_named(page, 'streams')}"
+        if page.get("waiting_for"):
+            yield f"Not delivered yet: {_named(page, 'waiting_for')}"
     history = _rows(alert.get("history"))
     yield f"History ({plain(alert.get('changes_total'))} changes)"
     for change in history:
         reason = f": {plain(change['reason'])}" if change.get("reason") else ""
         risk = plain(change.get("risk_score"))
         yield f"  {instant(change.get('at'))}  {plain(change.get('what'))} by {plain(change.get('by'))}, {risk}{reason}"
+
+
+def _named(page: Row, name: str) -> str:
+    listed = page.get(name)
+    return ", ".join(map(plain, listed[:LINES_LIMIT])) if isinstance(listed, list) else "-"
 
 
 def _rows(value: object) -> list[Row]:

@@ -183,7 +183,7 @@ def readable(rows: Iterable[Item], read: Callable[[Item], Result]) -> list[Resul
     for row in rows:
         try:
             found.append(read(row))
-        except (ValueError, LookupError, TypeError) as error:  # pydantic's refusal is a ValueError
+        except items.UNREADABLE as error:
             log.warning("row_unreadable", key=items.key_text(row), reason=type(error).__name__)
     return found
 

@@ -5,6 +5,7 @@ from iops.items.alerts import (
     alerts_of_stream_query,
     change_put,
     changes_query,
+    claim_update,
     delete_present,
     deliveries_query,
     delivery_item,
@@ -62,7 +63,6 @@ from iops.items.findings import (
     REWORDED_SUFFIX,
     Word,
     baseline_item,
-    claim_update,
     confirmed_outbox_item,
     confirmed_update,
     feedback_item,
@@ -97,7 +97,7 @@ from iops.items.rollups import (
     rollup_update,
     rollups_query,
 )
-from iops.items.rows import Item, cursor_to_start, key_of, key_text, list_query, only_where, start_to_cursor
+from iops.items.rows import UNREADABLE, Item, cursor_to_start, key_of, key_text, list_query, only_where, start_to_cursor
 from iops.items.streams import (
     SeenStream,
     Standing,
@@ -107,6 +107,7 @@ from iops.items.streams import (
     member_item,
     members_query,
     newest_insight_check,
+    stream_forget_update,
     stream_insight_update,
     stream_quiet_update,
     stream_scored_update,
@@ -116,6 +117,7 @@ from iops.items.streams import (
 
 __all__ = [
     "REWORDED_SUFFIX",
+    "UNREADABLE",
     "Arrived",
     "DayCost",
     "Item",
@@ -207,6 +209,7 @@ __all__ = [
     "silences_query",
     "silent_hosts_query",
     "start_to_cursor",
+    "stream_forget_update",
     "stream_insight_update",
     "stream_quiet_update",
     "stream_scored_update",

@@ -155,6 +155,23 @@ def item_to_event(item: Item) -> Event:
     return Event.model_validate_json(item["doc"]["S"])
 
 
+def claim_update(delivery: Item, *, owner: str, now_ms: int, lease_ms: int) -> Item:
+    """Takes a delivery for `lease_ms`; holds only if the row is still there and nobody else's lease is running."""
+    return {
+        "Key": delivery,
+        "UpdateExpression": "SET lease_owner = :owner, lease_until = :until",
+        "ConditionExpression": (
+            "attribute_exists(entity_id) AND"
+            " (attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner)"
+        ),
+        "ExpressionAttributeValues": {
+            ":owner": {"S": owner},
+            ":until": number(now_ms + lease_ms),
+            ":now": number(now_ms),
+        },
+    }
+
+
 def put_off_update(key: Item, *, owner: str, until_ms: int, attempts: int) -> Item:
     """Lets go of a delivery that failed, until it is tried again; holds only for its owner."""
     return {

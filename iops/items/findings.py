@@ -133,23 +133,6 @@ def item_to_word(item: Item) -> Word:
     return Word(item_to_feedback(item), item.get("request_key", {}).get("S"))
 
 
-def claim_update(outbox_key: Item, *, owner: str, now_ms: int, lease_ms: int) -> Item:
-    """Takes an outbox row for `lease_ms`; holds only if the row is still there and nobody else's lease is running."""
-    return {
-        "Key": outbox_key,
-        "UpdateExpression": "SET lease_owner = :owner, lease_until = :until",
-        "ConditionExpression": (
-            "attribute_exists(doc) AND"
-            " (attribute_not_exists(lease_until) OR lease_until < :now OR lease_owner = :owner)"
-        ),
-        "ExpressionAttributeValues": {
-            ":owner": {"S": owner},
-            ":until": number(now_ms + lease_ms),
-            ":now": number(now_ms),
-        },
-    }
-
-
 def insights_of_stream_query(stream_id: str, *, limit: int) -> Item:
     """Among the newest `limit` rows of one stream its insights, newest first, through the index."""
     return _of_stream_query(stream_id, "insight") | {"Limit": limit}

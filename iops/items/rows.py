@@ -9,6 +9,8 @@ from iops.errors import InvalidCursor
 
 Item = dict[str, Any]  # in DynamoDB's own notation: {"entity_id": {"S": "web-1:nvme0n1"}, ...}
 
+UNREADABLE = (ValueError, LookupError, TypeError)  # of a damaged row; pydantic's refusal is a ValueError
+
 
 def key_of(entity_id: str, entity_type: str) -> Item:
     """A table key."""

@@ -131,6 +131,17 @@ def newest_insight_check(insight: Insight) -> Item:
     }
 
 
+def stream_forget_update(stream: Stream) -> Item:
+    """Makes the stream's newest insight no news any more: what is still found of it is told like something new."""
+    request = {
+        "Key": key_of(stream.stream_id, "stream"),
+        "UpdateExpression": "SET insight_risk_score = :nothing, high_to = :none, confirmed = :no, version = :next",
+        "ConditionExpression": "attribute_exists(peer_group)",
+        "ExpressionAttributeValues": {":nothing": number(0), ":none": {"NULL": True}, ":no": {"BOOL": False}},
+    }
+    return _if_unchanged(request, stream)
+
+
 def stream_quiet_update(stream: Stream, kind: PredictionType, until: datetime | None) -> Item:
     """Quiets a kind of trouble until an instant; with None, ends that.
 

@@ -11,14 +11,17 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
+from iops import items
 from iops.alert import Alert
 from iops.body import OptionalWords, body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
+from iops.items import Item
 from iops.problems import error_responses
+from iops.table import Table
 from iops.web import caller_of, note
 from services.alerts import episode
 from services.alerts.docket import Docket
-from services.alerts.episode import Step
+from services.alerts.episode import Step, Wish
 from services.alerts.routes import AlertId, Alerts, Service, unknown
 from services.alerts.span import SpanBody
 
@@ -66,10 +69,17 @@ async def silence_alert(request: Request, service: Service, alert_id: AlertId) -
 
 @router.post("/alerts/{alert_id}/resolve", responses=ERRORS, openapi_extra=body_schema(ReasonBody, is_required=False))
 async def resolve_alert(request: Request, service: Service, alert_id: AlertId) -> Alert:
-    """Says that it is over. Twice is once; it opens again when the trouble is found again."""
+    """Says that it is over. Twice is once. Where the trouble is still found, it opens again after two more scorings,
+    and people are told of it again, at most every 30 minutes."""
     body, by = await read_body(request, ReasonBody, or_none=True), caller_of(request)
     note(request, deed="resolve", alert_id=alert_id, by=by)
     return await act(service, alert_id, lambda alert, now: episode.resolve(alert, by=by, reason=body.reason, now=now))
+
+
+async def _forgets(table: Table, step: Step) -> list[Item]:
+    """The scorer writes of a disk only what is news: it must not take for told what a person has ended."""
+    row = await table.get(items.key_of(step.alert.stream_id, "stream")) if step.wish is Wish.END else None
+    return [{"Update": items.stream_forget_update(items.item_to_stream(row))}] if row else []
 
 
 async def act(service: Alerts, alert_id: str, decide: Decide) -> Alert:
@@ -87,7 +97,7 @@ async def act(service: Alerts, alert_id: str, decide: Decide) -> Alert:
         if step is None:
             return alert
         await docket.take(step)
-        await docket.commit()
+        await docket.commit(*await _forgets(service.table, step))
         for change in docket.changes:
             log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
         return await docket.alert(alert_id) or alert

@@ -17,7 +17,11 @@ OWN: Final = tuple(
     ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "::1", "fc00::/7")
 )
-EC2: Final = IPv6Network("fd00:ec2::/32")  # a host's own services, its credentials among them
+# A host's own services, its credentials among them, which clouds have beside the link-local address.
+CLOUDS: Final = tuple(
+    ip_network(network)
+    for network in ("fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/32", "192.0.0.192/32", "3fff::/20")
+)
 
 IsPermitted = Callable[[str], bool]
 
@@ -34,10 +38,11 @@ def is_public(address: str) -> bool:
     """
     ip = ip_address(address)
     if isinstance(ip, IPv4Address):
-        return ip.is_global and not ip.is_multicast
+        return ip.is_global and not ip.is_multicast and not _is_clouds(ip)
     if ip in NAT64:
         return is_public(str(_inside(ip)))
-    return ip in GLOBAL_UNICAST and ip.is_global and ip.sixtofour is None and ip.teredo is None
+    is_hidden = ip.sixtofour is not None or ip.teredo is not None
+    return ip in GLOBAL_UNICAST and ip.is_global and not is_hidden and not _is_clouds(ip)
 
 
 def is_public_or_private(address: str) -> bool:
@@ -49,8 +54,12 @@ def is_public_or_private(address: str) -> bool:
     ip = ip_address(address)
     if isinstance(ip, IPv6Address) and ip in NAT64:
         return is_public_or_private(str(_inside(ip)))
-    is_own = any(ip in network for network in OWN) and ip not in EC2
+    is_own = any(ip in network for network in OWN) and not _is_clouds(ip)
     return is_own or is_public(address)
+
+
+def _is_clouds(ip: IPv4Address | IPv6Address) -> bool:
+    return any(ip in network for network in CLOUDS)
 
 
 def guarded_socket(is_permitted: IsPermitted) -> Callable[[Any], socket.socket]:

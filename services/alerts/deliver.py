@@ -124,7 +124,6 @@ class Courier:
             some = rows[start : start + self._target.limit]
             claimed_at = self._clock()
             parcels = [parcel for parcel in await _all(map(self._claim, some)) if parcel is not None]
-            is_settled &= len(parcels) == len(some)
             if (self._clock() - claimed_at).total_seconds() > self._lease_s / 2:
                 return False  # a table this slow may cost us the lease: another replica must not send too
             if parcels:
@@ -162,7 +161,7 @@ class Courier:
         """None for what cannot be read: it stays, for a person or a newer program, and is looked at now and then."""
         try:
             return items.item_to_event(row)
-        except (ValueError, LookupError, TypeError):  # pydantic's refusal is a ValueError
+        except items.UNREADABLE:
             self._metrics.sent.labels(self._target.name, "unreadable").inc()
             log.exception("delivery_unreadable", target=self._target.name, key=row[PARTITION_KEY]["S"])
             return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from ulid import ULID
 
 from iops import items
@@ -16,6 +17,8 @@ from iops.table import Table
 from services.alerts import episode, pages
 from services.alerts.episode import Step, Wish
 from services.alerts.pages import Told
+
+log = structlog.get_logger()
 
 WRITES_LIMIT: Final = 100  # DynamoDB's, of one transaction
 COMPANY_WAIT: Final = timedelta(seconds=1)  # so long an opening waits where others of its page are to be expected
@@ -118,7 +121,7 @@ class Docket:
         """None where nobody was told, and nobody is to be."""
         if wish is Wish.TELL:
             return pages.tell(await self._newest_page(alert), alert, now=self.now)
-        page = await self.page(alert.page_id) if alert.page_id else None
+        page = await self._page_or_none(alert.page_id) if alert.page_id else None
         if page is None or wish is Wish.NOTHING:
             return None
         if wish is Wish.END:
@@ -129,9 +132,17 @@ class Docket:
         key = page_key_of(alert.peer_group, alert.prediction_type)
         if key not in self._newest:
             row = await self._table.get(items.newest_page_key(key))
-            self._newest[key] = _Newest(row["page_id"]["S"], int(row["version"]["N"])) if row else _Newest(None, 0)
+            self._newest[key] = _newest(row) if row else _Newest(None, 0)
         page_id = self._opened.get(key) or self._newest[key].page_id
-        return await self.page(page_id) if page_id else None
+        return await self._page_or_none(page_id) if page_id else None
+
+    async def _page_or_none(self, page_id: str) -> Page | None:
+        """None also for one that cannot be read: its alerts go on without it."""
+        try:
+            return await self.page(page_id)
+        except items.UNREADABLE:
+            log.exception("page_unreadable", page_id=page_id)
+            return None
 
     def _known(self, page_id: str) -> Page:
         page = self._pages[page_id]
@@ -171,6 +182,11 @@ class Docket:
 
     def _new_id(self) -> str:
         return str(ULID.from_datetime(self.now))
+
+
+def _newest(row: Item) -> _Newest:
+    """A row that does not say the page has the next one opened as if there were none."""
+    return _Newest(row.get("page_id", {}).get("S"), int(row["version"]["N"]))
 
 
 def _timer(entity_id: str, at: datetime | None) -> Item:

@@ -96,7 +96,7 @@ def pass_time(
         silenced = alert.model_copy(update={"state": AlertState.SILENCED, "silenced_until": silenced_until})
         return _step(silenced, "silenced", now, by="time")
     if is_silence_over:
-        firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
+        firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None, "handled_by": None})
         wish = _wish_to_tell(firing, now, rules) if alert.page_id is None else Wish.REMIND
         return _step(firing, "unsilenced", now, by="time", wish=wish)
     if is_to_tell:
@@ -130,7 +130,7 @@ def unsilence(alert: Alert, *, until: datetime | None, by: str, reason: str | No
         return None
     if until is not None:
         return _step(alert, "silenced", now, by=by, reason=reason, silenced_until=until)
-    firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None})
+    firing = alert.model_copy(update={"state": AlertState.FIRING, "silenced_until": None, "handled_by": None})
     wish = _wish_to_tell(firing, now, RULES) if alert.page_id is None else Wish.REMIND
     return _step(firing, "unsilenced", now, by=by, reason=reason, wish=wish)
 

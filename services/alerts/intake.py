@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from iops import items
-from iops.alert import alert_id_of
+from iops.alert import Alert, alert_id_of
 from iops.clock import Clock
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY
 from iops.errors import Conflict, Unavailable
@@ -147,7 +146,9 @@ class Intake:
             return
         assert insight.prediction_type is not None, "what is wrong has a type"
         before = await docket.alert(alert_id_of(insight.stream_id, insight.prediction_type))
-        until = self._silences.until(insight.stream_id, insight.peer_group, insight.prediction_type, now=docket.now)
+        until = await self._silences.until_now(
+            insight.stream_id, insight.peer_group, insight.prediction_type, now=docket.now
+        )
         step = episode.take(insight, before, silenced_until=until, now=docket.now)
         if step is not None:
             has_company = any(each.risk_score >= PAGE_RISK_SCORE for each in insight.neighbours)
@@ -165,10 +166,18 @@ class Intake:
             is_hosts = (prediction_type is PredictionType.AGENT_SILENT) != (own is PredictionType.AGENT_SILENT)
             if is_others or is_hosts:
                 continue
-            alert = await docket.alert(alert_id_of(insight.stream_id, prediction_type))
+            alert = await self._alert_or_none(docket, alert_id_of(insight.stream_id, prediction_type))
             step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
             if step is not None:
                 await docket.take(step)
+
+    async def _alert_or_none(self, docket: Docket, alert_id: str) -> Alert | None:
+        """None also for one that cannot be read: the stream's others still end."""
+        try:
+            return await docket.alert(alert_id)
+        except items.UNREADABLE as error:
+            self._leave(f"alert#{alert_id}", "unreadable", error)
+            return None
 
     async def _is_newest(self, insight: Insight) -> bool:
         row = await self._table.get(items.key_of(insight.stream_id, "stream"))
@@ -189,14 +198,14 @@ class Intake:
                 insight = self._read(item)
                 if insight is not None:
                     oldest.append(_Row(item[PARTITION_KEY]["S"], insight))
-            if oldest or start is None:
-                break
+            if start is None or any(row.name not in self._bad for row in oldest):
+                break  # a page of rows that failed before holds up nobody either
         return _in_order(oldest)
 
     def _read(self, item: Item) -> Insight | None:
         try:
             return items.item_to_insight(item)
-        except ValidationError as error:
+        except items.UNREADABLE as error:
             self._leave(item[PARTITION_KEY]["S"], "unreadable", error)
             return None
 

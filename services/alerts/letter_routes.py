@@ -8,7 +8,8 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from iops.errors import BusUnavailable
+from iops.body import body_schema, read_body
+from iops.errors import BodyTooLarge, BusUnavailable, InvalidInput, SlowBody
 from iops.problems import error_responses
 from services.alerts.letters import LetterQueue, LetterView, view_letter
 from services.alerts.redrive import KEPT_LIMIT, Redrive
@@ -78,12 +79,17 @@ async def list_dead_letters(
     return DeadLetterList(items=[await _view(service, each, limit=LOOKED_AT, shows=False) for each in LetterQueue])
 
 
-@router.post("/redrive", responses=error_responses(BusUnavailable))
-async def redrive(service: Service, asked: RedriveRequest) -> RedriveReport:
+@router.post(
+    "/redrive",
+    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, BusUnavailable),
+    openapi_extra=body_schema(RedriveRequest),
+)
+async def redrive(request: Request, service: Service) -> RedriveReport:
     """Sends dead letters where they were bound for: a dry run unless the body says `"dry_run": false`.
 
     A scoring goes to its queue, an event to the bus, a message to the topic and so to all its subscribers.
     """
+    asked = await read_body(request, RedriveRequest)
     if asked.dry_run:
         return await _dry_run(service, asked)
     done = await service.run(asked.queue, limit=asked.limit)

@@ -55,6 +55,6 @@ async def _read(table: Table, kind: str, name: str | None, read: Callable[[Item]
     row = await table.get(items.key_of(f"{kind}#{name}", kind)) if name is not None else None
     try:
         return read(row) if row is not None else None
-    except (ValueError, LookupError, TypeError):  # pydantic's refusal is a ValueError
+    except items.UNREADABLE:
         log.exception("notice_lacks_row", key=f"{kind}#{name}")
         return None

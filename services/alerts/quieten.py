@@ -16,6 +16,7 @@ from iops import items
 from iops.alert import Alert, AlertState, Silence, SilenceScope
 from iops.clock import to_epoch_ms
 from iops.errors import Conflict, NotFound, Unavailable
+from iops.table import readable
 from services.alerts import episode
 from services.alerts.acts import Decide, act
 from services.alerts.episode import Step
@@ -84,7 +85,7 @@ async def _matching(service: Alerts, silence: Silence, *states: AlertState) -> l
     async for page in service.table.pages(
         items.only_where(items.list_query("alert", limit=PAGE_ROWS), condition, values)
     ):
-        alerts = map(items.item_to_alert, page)
+        alerts = readable(page, items.item_to_alert)
         found += [each for each in alerts if silence.matches(each.stream_id, each.peer_group, each.prediction_type)]
         if len(found) > ALERTS_LIMIT:
             break

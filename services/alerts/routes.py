@@ -127,9 +127,10 @@ def unknown(alert_id: str) -> NotFound:
 
 async def _read_page(table: Table, page_id: str) -> PageView | None:
     row = await table.get(items.key_of(f"page#{page_id}", "page"))
-    if row is None:
+    pages = readable([row] if row else [], items.item_to_page)
+    if not pages:
         return None
-    page = items.item_to_page(row)
+    (page,) = pages
     waiting = await table.query(items.deliveries_query(page.last_event_id)) if page.last_event_id else []
     return PageView(
         **dict(page), waiting_for=tuple(row[SORT_KEY]["S"].removeprefix(DELIVERY_PREFIX) for row in waiting)

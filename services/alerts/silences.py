@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from iops import items
 from iops.alert import Silence
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import PARTITION_KEY
 from iops.insight import PredictionType
-from iops.items import Item
+from iops.items import UNREADABLE, Item
 from iops.table import Table
 
 log = structlog.get_logger()
@@ -46,6 +45,18 @@ class Silences:
         """When the last silence ends that matches this trouble now; None where none does."""
         return silenced_until(self._held, stream_id, peer_group, prediction_type, now=now)
 
+    async def until_now(
+        self, stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
+    ) -> datetime | None:
+        """The same of those that nobody ended since they were read: an alert that opens in silence stays so to its end.
+
+        One strongly consistent read for each that matches.
+        """
+        matching = [each for each in self._held if each.matches(stream_id, peer_group, prediction_type)]
+        rows = [await self._table.get(items.key_of(f"silence#{each.silence_id}", "silence")) for each in matching]
+        read = [silence for row in rows if row is not None and (silence := read_silence(row)) is not None]
+        return silenced_until(read, stream_id, peer_group, prediction_type, now=now)
+
 
 def silenced_until(
     silences: Iterable[Silence], stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
@@ -63,6 +74,6 @@ def read_silence(row: Item) -> Silence | None:
     """None for what cannot be read: then people hear too much, not too little."""
     try:
         return items.item_to_silence(row)
-    except ValidationError:
+    except UNREADABLE:
         log.warning("silence_unreadable", key=row[PARTITION_KEY]["S"])
         return None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import structlog
 
 from iops import items
-from iops.clock import Clock, to_epoch_ms
+from iops.alert import Page
+from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.contract import PARTITION_KEY
 from iops.errors import Conflict, Unavailable
+from iops.insight import PredictionType
 from iops.items import Item
 from iops.observability import Metrics
 from iops.table import Table
@@ -26,6 +29,8 @@ ROWS_AT_ONCE: Final = 50
 PAGES_AT_ONCE: Final = 20  # of rows; with the rest the next look begins
 FAILURES_LIMIT: Final = 5  # of one look, then the table rests: it is away, not one row too big for it
 POLL_S: Final = 2.0  # between two looks: half a read unit each
+GONE: Final = timedelta(hours=25)  # since the hour of its last samples began
+GONE_AT_ONCE: Final = 20  # alerts of a page, looked at when people would be reminded
 LONGEST_PAUSE_S: Final = 30.0
 
 
@@ -110,16 +115,32 @@ class Timers:
         if alert is None:
             return
         await self._silences.refresh()
-        until = self._silences.until(alert.stream_id, alert.peer_group, alert.prediction_type, now=docket.now)
+        until = await self._silences.until_now(alert.stream_id, alert.peer_group, alert.prediction_type, now=docket.now)
         step = episode.pass_time(alert, silenced_until=until, now=docket.now)
         if step is not None:
             await docket.take(step)
 
     async def _ring_page(self, docket: Docket, page_id: str) -> None:
         page = await docket.page(page_id)
+        if page is not None and pages.pass_time(page, now=docket.now) is not None:
+            await self._end_of_gone_disks(docket, page)
+            page = await docket.page(page_id)
         told = pages.pass_time(page, now=docket.now) if page is not None else None
         if told is not None:
             await docket.take_page(told)
+
+    async def _end_of_gone_disks(self, docket: Docket, page: Page) -> None:
+        """Before people are reminded: a disk that was replaced sends nothing more, and its alert would never end."""
+        for alert_id in page.open_alerts[:GONE_AT_ONCE]:
+            alert = await docket.alert(alert_id)
+            if alert is None or not alert.is_active or alert.prediction_type is PredictionType.AGENT_SILENT:
+                continue
+            rows, _ = await self._table.query_page(items.newest_chunk_query(alert.stream_id))
+            heard_at = from_epoch_ms(items.chunk_hour_ms(rows[0])) if rows else alert.opened_at
+            if docket.now - heard_at > GONE:
+                step = episode.resolve(alert, by="time", reason="nothing was received of it for a day", now=docket.now)
+                if step is not None:
+                    await docket.take(step)
 
     async def _set_anew(self, docket: Docket, entity_id: str, kind: str, name: str) -> None:
         """A timer that nothing belongs to, or that rings before its time, is put right; raises Conflict where what it

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
 from iops import items
 from iops.clock import Clock, to_epoch_ms
-from iops.contract import TIME_KEY
+from iops.contract import PARTITION_KEY, TIME_KEY
 from iops.errors import Conflict, DamagedChunk, Unavailable
 from iops.insight import Insight
 from iops.items import Item, SilentHost, Stream
@@ -25,6 +25,8 @@ from services.insights import silence
 from services.insights.silence import ALL_HOSTS, FORGOTTEN, LEAST_S, OLD, Heard, Host, host_of
 
 log = structlog.get_logger()
+
+Document = TypeVar("Document")
 
 EVERY_S: Final = 60.0
 ASLEEP: Final = timedelta(minutes=5)  # between two looks: this machine slept, and its agents may have too
@@ -70,7 +72,7 @@ class Absence:
             return
         await self._list_hosts(now)
         rows = await self._table.query(items.silent_hosts_query())
-        told = {each.host: each for each in map(items.item_to_silent_host, rows)}
+        told = {each.host: each for each in _readable(rows, items.item_to_silent_host)}
         heard = await self._hear_all(to_epoch_ms(now))
         await self._end_silences(told, heard, now)
         await self._begin_silences(told, heard, now)
@@ -137,7 +139,7 @@ class Absence:
         oldest_ms = to_epoch_ms(now - FORGOTTEN)
         streams: dict[str, list[Stream]] = defaultdict(list)
         async for page in self._table.pages(items.list_query("stream", limit=LIST_PAGE)):
-            for stream in map(items.item_to_stream, page):
+            for stream in _readable(page, items.item_to_stream):
                 if stream.labels.get("source") != SIMULATED:
                     streams[host_of(stream.stream_id)].append(stream)
             if page and int(page[-1][TIME_KEY]["N"]) < oldest_ms:  # ingest renews the row of a stream that sends
@@ -187,6 +189,15 @@ class Absence:
 def _host(name: str, streams: Iterable[Stream]) -> Host:
     ordered = sorted(streams, key=lambda each: each.stream_id)
     return Host(name, ordered[0].peer_group, tuple(each.stream_id for each in ordered))
+
+
+def _readable(rows: Iterable[Item], read: Callable[[Item], Document]) -> Iterator[Document]:
+    """One damaged row must not keep all hosts from being missed."""
+    for row in rows:
+        try:
+            yield read(row)
+        except items.UNREADABLE:
+            log.warning("row_left_out", key=row[PARTITION_KEY]["S"])
 
 
 def _heard(rows: list[Item]) -> Heard | None:

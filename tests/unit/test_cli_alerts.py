@@ -57,7 +57,7 @@ def test_an_alert_is_shown_with_its_facts_steps_and_history() -> None:
         "Requests are in flight and none completes.",
         "  3 requests in flight and none completed.",
         "- Look for a lost path.",
-        "Told 2026-11-23 02:39:01 UTC, with 3 stream(s)",
+        "Told 2026-11-23 02:39:01 UTC: 3 stream(s), -",
         "History (2 changes)",
         "  2026-11-23 02:39:00  acknowledged by 10.0.0.7, 91: mine",
         "  2026-11-23 02:39:00  opened by scorer, 91",

@@ -236,3 +236,17 @@ async def test_a_models_risk_that_counts_pages_by_itself() -> None:
     (again,) = (row for row in desk.fake.of_type("outbox") if row["entity_id"]["S"].endswith("#reworded"))
     told = items.item_to_insight(again)
     assert (told.risk_score, told.is_confirmed) == (85, True)
+
+
+@in_virtual_time
+async def test_what_a_person_resolved_and_is_still_ill_is_told_again_after_two_scorings() -> None:
+    desk = Scorings()
+    await desk.score_all(85, 85)
+    before = len(desk.outbox())
+    stream = items.item_to_stream(desk.fake.rows[DISK, "stream"])
+
+    await desk.fake.table().update(items.stream_forget_update(stream))
+    await desk.score(93, at_s=400)  # the scorer remembers a stream for five minutes
+    await desk.score(93, at_s=410)
+
+    assert desk.outbox()[before:] == [(93, False), (93, True)]
