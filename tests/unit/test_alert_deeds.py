@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from iops import items
 from services.alerts import routes
 from tests.unit.alerting import Desk
 from tests.unit.builders import AT, an_insight
@@ -170,3 +171,15 @@ async def test_alerts_are_listed_by_peer_group_state_and_stream(desk: Desk) -> N
     assert await listed("peer_group=web-1&state=firing") == ["web-1:sda"]
     assert await listed("stream_id=web-1:sdb&state=resolved") == ["web-1:sdb"]
     assert await listed("stream_id=web-1:sdb&state=firing") == []
+
+
+async def test_what_a_person_resolves_is_news_to_the_scorer_again(desk: Desk) -> None:
+    alert_id = await desk.open_one()
+    row = items.key_of("web-1:sda", "stream") | {"peer_group": {"S": "web-1"}, "labels": {"S": "{}"}}
+    told = {"first_seen": {"N": "0"}, "insight_risk_score": {"N": "93"}, "confirmed": {"BOOL": True}}
+    desk.table.add(row | told | {"version": {"N": "7"}})
+
+    await desk.post(f"/alerts/{alert_id}/resolve")
+
+    stream = items.item_to_stream(desk.table.rows["web-1:sda", "stream"])
+    assert (stream.insight_risk_score, stream.standing.is_confirmed, stream.version) == (0, False, 8)
