@@ -12,6 +12,7 @@ from agent.settings import AgentSettings
 from cli.outcome import CommandFailed, Misused, Outcome
 from iops.errors import IopsError
 from iops.observability import configure_logging
+from iops.redact import secrets_in
 
 
 def run_agent(given: Mapping[str, object]) -> Outcome:
@@ -22,7 +23,7 @@ def run_agent(given: Mapping[str, object]) -> Outcome:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise Misused(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
-    configure_logging("agent")
+    configure_logging("agent", secrets=secrets_in(settings))
     try:
         asyncio.run(run(settings))
     except IopsError as error:

@@ -2,12 +2,14 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from iops.redact import Redactor
 
 # Seconds. From a request on a warm service to the longest deadline there is.
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
@@ -17,8 +19,11 @@ LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
 
-def configure_logging(program: str, *, level: int = logging.INFO) -> None:
-    """JSON lines on standard error, each with the program's name; the standard library's loggers join in."""
+def configure_logging(program: str, *, level: int = logging.INFO, secrets: Iterable[str] = ()) -> None:
+    """JSON lines on standard error, each with the program's name; the standard library's loggers join in.
+
+    `secrets` are values that no line may show; what looks like a secret is hidden without being named here.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_request_id,
@@ -28,6 +33,7 @@ def configure_logging(program: str, *, level: int = logging.INFO) -> None:
     ]
     render: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        Redactor(secrets),
         structlog.processors.JSONRenderer(),
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -35,6 +41,8 @@ def configure_logging(program: str, *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    uvicorn = logging.getLogger("uvicorn")  # it has a handler of its own, and logs what an application raised
+    uvicorn.handlers, uvicorn.propagate = [], True
     for noisy in ("httpx", "httpcore", "botocore", "aiobotocore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(

@@ -17,4 +17,5 @@ class ServiceSettings(Settings):
     aws_region: str = "us-east-1"
     aws_endpoint_url: str | None = Field(default=None, description="a stand-in for AWS; unset, AWS itself")
     public_url: str = Field(default="http://127.0.0.1:8080", description="where people reach the load balancer")
+    docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")

@@ -19,8 +19,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from iops.errors import IopsError, Unavailable
+from iops.headers import AnswerHeaders
 from iops.observability import REQUEST_ID, Metrics
 from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
+from iops.reference import reference_pages
+from iops.settings import ServiceSettings
 
 log = structlog.get_logger()
 
@@ -30,12 +33,6 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
 FACTS: Final = "iops.facts"  # of a request, in its scope
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
-Header = tuple[bytes, bytes]
-SECURITY_HEADERS: Final[Sequence[Header]] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-)
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
 
@@ -103,6 +100,7 @@ def create_service(
     lifespan: Lifespan,
     metrics: Metrics,
     health: Health,
+    settings: ServiceSettings,
     sampled: Mapping[str, float] = MappingProxyType({}),
     quick: Mapping[str, Endpoint] = MappingProxyType({}),
 ) -> Service:
@@ -119,13 +117,14 @@ def create_service(
         openapi_url=None,
         responses={"default": ERROR_RESPONSE},
     )
-    for router in (*routers, _operations(metrics, health)):
+    for router in (*routers, _operations(metrics, health), *([reference_pages()] if settings.docs else [])):
         app.include_router(router)
     answer_errors(app)
     logged = {**QUIET_ROUTES, **sampled}
-    app.add_middleware(RequestLine, metrics=metrics, sampled=logged)
+    headers = AnswerHeaders(settings.public_url)
+    app.add_middleware(RequestLine, metrics=metrics, sampled=logged, headers=headers)
     app.quick = {
-        path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged)
+        path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged, headers=headers)
         for path, endpoint in quick.items()
     }
     return app
@@ -160,11 +159,12 @@ def _log_failure(loop: asyncio.Task[None]) -> None:
 class RequestLine:
     """Outermost: gives each request an id, measures it, logs one line, turns what nobody expected into a bare 500."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, sampled: Mapping[str, float]) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, sampled: Mapping[str, float], headers: AnswerHeaders) -> None:
         """`sampled` names routes of which only a share (0-1) of the good answers is logged."""
         self._app = app
         self._metrics = metrics
         self._sampled = sampled
+        self._headers = headers
         self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # a look-up of labels costs 3 us
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,11 +174,11 @@ class RequestLine:
         request_id = _request_id(scope)
         token = REQUEST_ID.set(request_id)
         try:
-            await self._answer(scope, receive, send, marks=((b"x-request-id", request_id.encode()), *SECURITY_HEADERS))
+            await self._answer(scope, receive, send, request_id=request_id.encode())
         finally:
             REQUEST_ID.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, marks: Sequence[Header]) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: bytes) -> None:
         started_s = time.perf_counter()
         status = 0
 
@@ -186,7 +186,7 @@ class RequestLine:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *marks]
+                message["headers"] = self._headers.complete(message.get("headers", ()), (b"x-request-id", request_id))
             await send(message)
 
         try:

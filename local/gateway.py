@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iops.contract import service_for_path
 from iops.errors import BodyTooLarge, IopsError, MalformedBody, NotFound, SlowBody, Unavailable
+from iops.headers import AnswerHeaders
 from iops.observability import configure_logging
 
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024  # above the services' own limit, so that theirs answers first
@@ -39,6 +40,7 @@ HOP_BY_HOP: Final = frozenset(
 # What we say ourselves; `expect` was answered by our own server.
 REPLACED: Final = frozenset({b"expect", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 
+OWN_HEADERS: Final = AnswerHeaders()  # of the answers that are no service's
 REPLACED_IN_REPLY: Final = frozenset({b"date"})
 
 Headers = list[tuple[bytes, bytes]]
@@ -208,4 +210,6 @@ def _problem(error: IopsError) -> JSONResponse:
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
     if isinstance(error, SlowBody):  # or a client that sends before it reads would go on sending
         headers["Connection"] = "close"
-    return JSONResponse(body, error.status, headers, media_type="application/problem+json")
+    response = JSONResponse(body, error.status, headers, media_type="application/problem+json")
+    response.raw_headers = OWN_HEADERS.complete(response.raw_headers)
+    return response

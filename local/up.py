@@ -128,6 +128,7 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
         "IOPS_AWS_ENDPOINT_URL": plan.internal_url("ministack"),
         "IOPS_AWS_REGION": REGION,
         "IOPS_AUTH": "off",
+        "IOPS_DOCS": "true",  # everything listens on 127.0.0.1
         "IOPS_FLAGS_FILE": str(plan.flags_file),
         "IOPS_PUBLIC_URL": plan.url,
         "IOPS_URL": plan.url,

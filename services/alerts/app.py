@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from iops import clock
 from iops.clock import Clock
 from iops.observability import Metrics, configure_logging
+from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.alerts import acts, letter_routes, routes, silencing
@@ -26,8 +27,8 @@ from services.alerts.timers import Timers
 
 def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -> FastAPI:
     """The service; `settings` come from the environment where none are given."""
-    configure_logging("alerts")
     configured = settings or AlertsSettings()
+    configure_logging("alerts", secrets=secrets_in(configured))
     metrics = Metrics()
     health = Health()
 
@@ -77,4 +78,6 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
 
     # A fixed path stands before one with an alert's id in it.
     routers = [letter_routes.router, silencing.router, acts.router, routes.router]
-    return create_service("alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health)
+    return create_service(
+        "alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
+    )

@@ -11,6 +11,7 @@ from iops.bus import open_scoring_queue
 from iops.clock import Clock
 from iops.collector import rare_collections
 from iops.observability import Metrics, configure_logging
+from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Endpoint, Health, create_service, running
 from services.ingest import doors, routes
@@ -29,8 +30,8 @@ QUICK: Final[Mapping[str, Endpoint]] = {
 
 def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -> FastAPI:
     """The service; `settings` come from the environment where none are given."""
-    configure_logging("ingest")
     configured = settings or IngestSettings()
+    configure_logging("ingest", secrets=secrets_in(configured))
     metrics = Metrics()
     health = Health()
 
@@ -61,6 +62,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
         lifespan=lifespan,
         metrics=metrics,
         health=health,
+        settings=configured,
         sampled=dict.fromkeys(QUICK, configured.log_ratio),
         quick=QUICK,
     )

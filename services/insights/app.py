@@ -13,6 +13,7 @@ from iops.bus import open_scoring_queue
 from iops.clock import Clock
 from iops.flags import open_flags
 from iops.observability import Metrics, configure_logging
+from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Health, create_service, running
 from services.insights import analyse, costs, feedback, routes, tiers
@@ -35,8 +36,8 @@ from services.insights.work import ScoringLoop
 
 def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now) -> FastAPI:
     """The service; `settings` come from the environment where none are given."""
-    configure_logging("insights")
     configured = settings or InsightsSettings()
+    configure_logging("insights", secrets=secrets_in(configured))
     metrics = Metrics()
     health = Health()
 
@@ -99,4 +100,6 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
-    return create_service("insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health)
+    return create_service(
+        "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
+    )

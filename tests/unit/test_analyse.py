@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from iops import items
 from iops.insight import Insight
 from iops.observability import Metrics
+from iops.settings import ServiceSettings
 from iops.web import Health, create_service
 from services.insights import analyse, feedback, routes
 from services.insights.analyse import ANALYSED_AT_ONCE, Analyst
@@ -32,7 +33,14 @@ SDA, SDB = "web-1:sda", "web-1:sdb"
 def an_app() -> FastAPI:
     """Made once, because that takes longer than any test here."""
     routers = [routes.router, analyse.router, feedback.router]
-    return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
+    return create_service(
+        "test",
+        routers=routers,
+        lifespan=nothing_to_open,
+        metrics=Metrics(),
+        health=Health(),
+        settings=ServiceSettings(),
+    )
 
 
 class Desk:

@@ -172,7 +172,7 @@ def test_the_agent_gets_only_what_was_given(monkeypatch: pytest.MonkeyPatch, tmp
         started.append(settings)
 
     monkeypatch.setattr(agent_command, "run", run)
-    monkeypatch.setattr(agent_command, "configure_logging", lambda program: None)
+    monkeypatch.setattr(agent_command, "configure_logging", lambda program, secrets: None)
     monkeypatch.setenv("IOPS_BATCH_SAMPLES", "45")
 
     result = CliRunner().invoke(

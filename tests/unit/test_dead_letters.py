@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from iops.observability import Metrics
+from iops.settings import ServiceSettings
 from iops.web import Health, create_service
 from services.alerts import letter_routes, routes
 from services.alerts.dead_letters import LetterCounts
@@ -53,7 +54,14 @@ class Office:
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     routers = [letter_routes.router, routes.router]
-    return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
+    return create_service(
+        "test",
+        routers=routers,
+        lifespan=nothing_to_open,
+        metrics=Metrics(),
+        health=Health(),
+        settings=ServiceSettings(),
+    )
 
 
 @pytest.fixture

@@ -59,7 +59,13 @@ class Service:
 
         quick = {"/v1/metrics": doors.post_otlp, "/api/v1/write": doors.post_remote_write}
         app = create_service(
-            "ingest", routers=[doors.router], lifespan=lifespan, metrics=metrics, health=health, quick=quick
+            "ingest",
+            routers=[doors.router],
+            lifespan=lifespan,
+            metrics=metrics,
+            health=health,
+            quick=quick,
+            settings=settings,
         )
         async with (
             LifespanManager(app, startup_timeout=30),

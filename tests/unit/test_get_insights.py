@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from iops import items
 from iops.observability import Metrics
 from iops.rollup import roll_up as roll_up_window
+from iops.settings import ServiceSettings
 from iops.telemetry import Window, window_from_samples
 from iops.web import Health, create_service
 from services.alerts import acts, silencing
@@ -34,7 +35,14 @@ def an_app() -> FastAPI:
     """Both services' routes; made once, because that takes longer than any test here."""
     routers = [insights_routes.router, feedback.router, costs.router, tiers.router]
     routers += [silencing.router, acts.router, alerts_routes.router]
-    return create_service("test", routers=routers, lifespan=nothing_to_open, metrics=Metrics(), health=Health())
+    return create_service(
+        "test",
+        routers=routers,
+        lifespan=nothing_to_open,
+        metrics=Metrics(),
+        health=Health(),
+        settings=ServiceSettings(),
+    )
 
 
 class Door:

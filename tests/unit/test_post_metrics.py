@@ -53,6 +53,7 @@ class Door:
             lifespan=lifespan,
             metrics=metrics,
             health=health,
+            settings=settings,
             quick={"/metrics": routes.post_metrics},
         )
         async with (

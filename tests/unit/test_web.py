@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from iops.errors import InvalidInput, NotFound, Problem, TableUnavailable
 from iops.observability import Metrics, configure_logging
+from iops.settings import ServiceSettings
 from iops.web import Health, create_service, note, running
 from tests.unit.fakes import aws_error
 
@@ -57,7 +58,12 @@ class Door:
         self.metrics, self.health = Metrics(), Health()
         self.loop_ends = asyncio.Event()
         self.app = create_service(
-            "test", routers=[router], lifespan=self._lifespan, metrics=self.metrics, health=self.health
+            "test",
+            routers=[router],
+            lifespan=self._lifespan,
+            metrics=self.metrics,
+            health=self.health,
+            settings=ServiceSettings(),
         )
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=True)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", trust_env=False)
