@@ -86,9 +86,17 @@ class Desk:
     def _tell(self, alert: Alert, wish: Wish, now: datetime) -> Told | None:
         if wish is Wish.TELL:
             newest = self._newest.get(page_key_of(alert.peer_group, alert.prediction_type))
-            return pages.tell(self._pages.get(newest or ""), alert, now=now, rules=self._rules)
+            page = self._page_of_stream(alert, now) or self._pages.get(newest or "")
+            return pages.tell(page, alert, now=now, rules=self._rules)
         page = self._pages.get(alert.page_id or "")
         return pages.end(page, alert, now=now) if page is not None and wish is Wish.END else None
+
+    def _page_of_stream(self, alert: Alert, now: datetime) -> Page | None:
+        """As services/alerts/docket.py has it: one disk, one mail."""
+        others = (other for other in self._alerts.values() if other.stream_id == alert.stream_id and other.page_id)
+        told_by = (self._pages.get(other.page_id or "") for other in others)
+        joined = (page for page in told_by if page and pages.is_joined_by(page, now=now, rules=self._rules))
+        return next(joined, None)
 
     def _put_page(self, told: Told) -> None:
         page = told.page

@@ -11,7 +11,8 @@ import structlog
 from ulid import ULID
 
 from iops import items
-from iops.alert import Alert, Change, Event, EventKind, Page, page_key_of
+from iops.alert import Alert, Change, Event, EventKind, Page, alert_id_of, page_key_of
+from iops.insight import PredictionType
 from iops.items import Item
 from iops.table import Table
 from services.alerts import episode, pages
@@ -120,13 +121,29 @@ class Docket:
     async def _tell(self, alert: Alert, wish: Wish) -> Told | None:
         """None where nobody was told, and nobody is to be."""
         if wish is Wish.TELL:
-            return pages.tell(await self._newest_page(alert), alert, now=self.now)
+            page = await self._page_of_stream(alert) or await self._newest_page(alert)
+            return pages.tell(page, alert, now=self.now)
         page = await self._page_or_none(alert.page_id) if alert.page_id else None
         if page is None or wish is Wish.NOTHING:
             return None
         if wish is Wish.END:
             return pages.end(page, alert, now=self.now)
         return pages.handle(page, alert) if wish is Wish.HANDLE else pages.remind(page, alert, now=self.now)
+
+    async def _page_of_stream(self, alert: Alert) -> Page | None:
+        """The page of another trouble of this very stream that people heard of a moment ago: one disk, one mail."""
+        for kind in PredictionType:
+            other = await self._alert_or_none(alert_id_of(alert.stream_id, kind))
+            page = await self._page_or_none(other.page_id) if other is not None and other.page_id else None
+            if page is not None and pages.is_joined_by(page, now=self.now):
+                return page
+        return None
+
+    async def _alert_or_none(self, alert_id: str) -> Alert | None:
+        try:
+            return await self.alert(alert_id)
+        except items.UNREADABLE:
+            return None
 
     async def _newest_page(self, alert: Alert) -> Page | None:
         key = page_key_of(alert.peer_group, alert.prediction_type)

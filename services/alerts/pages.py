@@ -21,10 +21,15 @@ class Told:
     page_id: str | None = None  # under which the alert is told; None: it is told no more
 
 
+def is_joined_by(page: Page, *, now: datetime, rules: Rules = RULES) -> bool:
+    """What opens now is told with it."""
+    # Of a clock that jumped back an hour too: a page of the future has been told, and what joins it would not be.
+    return page.is_open and abs(now - page.opened_at) <= rules.together
+
+
 def tell(newest: Page | None, alert: Alert, *, now: datetime, rules: Rules = RULES) -> Told:
     """The alert fires. It joins the newest page of its peer group and type, or opens another."""
-    # Of a clock that jumped back an hour too: a page of the future has been told, and what joins it would not be.
-    if newest is not None and newest.is_open and abs(now - newest.opened_at) <= rules.together:
+    if newest is not None and is_joined_by(newest, now=now, rules=rules):
         joined = _joined(newest, alert)
         return Told(joined, None, joined.page_id)
     page = Page(

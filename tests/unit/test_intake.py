@@ -138,8 +138,23 @@ async def test_a_recovery_begins_the_end_of_all_that_its_stream_has_and_of_nothi
         ("web-1:sda", AlertState.RESOLVED),
         ("web-1:sdb", AlertState.FIRING),
     }
-    # The stall's page goes on: another disk of it still stalls.
-    assert [kind for kind, _ in scene.target.told()].count(EventKind.RESOLVED) == 2
+    # All troubles of the one disk are on one page, which goes on: another disk of it still stalls.
+    assert [kind for kind, _ in scene.target.told()] == [EventKind.OPENED]
+
+
+async def test_another_trouble_of_a_disk_that_was_just_told_makes_no_second_mail_and_a_later_one_does() -> None:
+    scene = Scene()
+    scene.emit("web-1:sda", prediction_type=PredictionType.FAIL_SLOW)
+    await scene.settle()
+    scene.emit("web-1:sda", prediction_type=PredictionType.STALL)
+    await scene.settle(minutes=4)
+    scene.emit("web-1:sda", prediction_type=PredictionType.IO_ERRORS)
+    await scene.settle(minutes=4)
+
+    assert [kind for kind, _ in scene.target.told()] == [EventKind.OPENED] * 2
+    slow_and_stalled, failing = sorted(scene.pages(), key=lambda page: page.opened_at)
+    assert (len(slow_and_stalled.open_alerts), slow_and_stalled.streams_total) == (2, 1)
+    assert len(failing.open_alerts) == 1
 
 
 async def test_an_insight_below_80_is_told_to_programs_alone() -> None:
