@@ -182,12 +182,14 @@ async def test_the_streams_of_a_host_at_once_are_one_mail_that_lists_them(
     assert (body["streams_total"], len(cloud.mails())) == (count, 2)
 
 
-async def test_two_faults_of_one_stream_are_two_mails(cloud: Cloud, table: Table) -> None:
+async def test_two_faults_of_one_stream_at_once_are_two_alerts_and_one_mail(cloud: Cloud, table: Table) -> None:
     kinds = (PredictionType.STALL, PredictionType.IO_ERRORS)
     await write(table, *(insight_now(STREAM, 90, prediction_type=kind) for kind in kinds))
 
-    async with alerts_service(cloud.endpoint_url):
-        assert await mailed(cloud, table, count=2) == [STREAM, STREAM]
+    async with alerts_service(cloud.endpoint_url) as client:
+        assert await mailed(cloud, table, count=1) == [STREAM]
+        alerts = (await client.get("/alerts", params={"stream_id": STREAM})).json()["items"]
+    assert {alert["prediction_type"] for alert in alerts} == set(kinds)
 
 
 async def test_two_replicas_mail_each_alert_once(cloud: Cloud, table: Table) -> None:
