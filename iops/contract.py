@@ -47,6 +47,7 @@ CHUNK_TTL_S: Final = SAMPLE_AGE_LIMIT_S + 24 * 3600  # a day more, so that what 
 ROLLUP_TTL_S: Final = 90 * 24 * 3600
 INSIGHT_TTL_S: Final = 90 * 24 * 3600
 ALERT_TTL_S: Final = 90 * 24 * 3600  # after it is resolved
+AUDIT_TTL_S: Final = 365 * 24 * 3600
 COST_TTL_S: Final = 400 * 24 * 3600  # so that a month stands beside the same one a year before
 
 # Which service answers which path, in the order the load balancer asks. `*` is any text. None is nobody: 404.

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from iops.errors import InvalidInput, IopsError, Unavailable
+from iops.errors import InvalidInput, IopsError, Unauthenticated, Unavailable
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -65,6 +65,8 @@ def answer_errors(app: FastAPI) -> None:
 def problem_response(error: IopsError) -> Response:
     """An expected failure as the sender sees it."""
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Unavailable) else {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
     extra: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
         extra["errors"] = [{"field": problem.field, "message": problem.message} for problem in error.problems]

@@ -9,13 +9,15 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from iops.gate import PUBLIC
+
 SCRIPTS: Final = "https://cdn.jsdelivr.net/npm/"  # where FastAPI's two pages load their scripts
 INLINE_SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def reference_pages() -> APIRouter:
     """`/docs`, `/redoc` and `/openapi.json`."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 
     @router.get("/openapi.json")
     async def document(request: Request) -> Response:

@@ -1,5 +1,7 @@
 """What every program reads from its environment: variables that begin with `IOPS_`."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,4 +20,5 @@ class ServiceSettings(Settings):
     aws_endpoint_url: str | None = Field(default=None, description="a stand-in for AWS; unset, AWS itself")
     public_url: str = Field(default="http://127.0.0.1:8080", description="where people reach the load balancer")
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
+    auth: Literal["on", "off"] = Field(default="on", description="off lets everybody in; only on loopback")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")

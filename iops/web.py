@@ -1,10 +1,7 @@
 """What the three services share at their door: errors as problem+json, health, request ids, one line per request."""
 
 import asyncio
-import random
-import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -12,27 +9,30 @@ from typing import Any, Final, Literal
 import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import Counter, Histogram
+from fastapi.routing import RouteContext, iter_route_contexts
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from iops.auth import Caller, Role
 from iops.errors import IopsError, Unavailable
+from iops.gate import PUBLIC, OpenGate, role_of, roles_of
 from iops.headers import AnswerHeaders
-from iops.observability import REQUEST_ID, Metrics
-from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
+from iops.observability import Metrics
+from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, problem_response
 from iops.reference import reference_pages
+from iops.request_line import METHODS, QUIET_ROUTES, RequestLine
 from iops.settings import ServiceSettings
 
 log = structlog.get_logger()
 
-GIVEN_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Asked every few seconds: their good answers are not logged.
-QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
-FACTS: Final = "iops.facts"  # of a request, in its scope
-CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
+# What a request may come with; which of them a route takes is its `x-role`.
+SECURITY_SCHEMES: Final = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a token of the people's directory"},
+    "session": {"type": "apiKey", "in": "cookie", "name": "__Host-iops_session"},
+}
+ANY_CREDENTIAL: Final[Sequence[Mapping[str, Sequence[str]]]] = [{name: []} for name in SECURITY_SCHEMES]
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
 
@@ -64,7 +64,7 @@ class Health:
         return failed
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request, Caller], Awaitable[Response]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -90,6 +90,11 @@ class Service(FastAPI):
         """The document, complete."""
         document = super().openapi()
         document["components"]["schemas"] |= {**self.schemas, **PROBLEM_SCHEMAS}
+        document["components"]["securitySchemes"] = SECURITY_SCHEMES
+        for route, role in routes_with_roles(self):
+            for method in METHODS & (route.methods or set()) if route.include_in_schema else ():
+                operation = document["paths"][route.path_format][method.lower()]
+                operation |= {"x-role": role or "public", "security": ANY_CREDENTIAL if role else []}
         return document
 
 
@@ -119,6 +124,10 @@ def create_service(
     )
     for router in (*routers, _operations(metrics, health), *([reference_pages()] if settings.docs else [])):
         app.include_router(router)
+    for _ in routes_with_roles(app):  # it raises where one does not say who may call it
+        pass
+    if settings.auth == "off":
+        app.state.gate = OpenGate()
     answer_errors(app)
     logged = {**QUIET_ROUTES, **sampled}
     headers = AnswerHeaders(settings.public_url)
@@ -156,74 +165,6 @@ def _log_failure(loop: asyncio.Task[None]) -> None:
         log.error("loop_failed", loop=loop.get_name(), exc_info=failure)
 
 
-class RequestLine:
-    """Outermost: gives each request an id, measures it, logs one line, turns what nobody expected into a bare 500."""
-
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, sampled: Mapping[str, float], headers: AnswerHeaders) -> None:
-        """`sampled` names routes of which only a share (0-1) of the good answers is logged."""
-        self._app = app
-        self._metrics = metrics
-        self._sampled = sampled
-        self._headers = headers
-        self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # a look-up of labels costs 3 us
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        request_id = _request_id(scope)
-        token = REQUEST_ID.set(request_id)
-        try:
-            await self._answer(scope, receive, send, request_id=request_id.encode())
-        finally:
-            REQUEST_ID.reset(token)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, *, request_id: bytes) -> None:
-        started_s = time.perf_counter()
-        status = 0
-
-        async def send_marked(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = self._headers.complete(message.get("headers", ()), (b"x-request-id", request_id))
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_marked)
-        except ClientDisconnect:
-            status = CLIENT_CLOSED_REQUEST
-        except Exception:  # the last one to see it
-            log.exception("request_failed", method=scope["method"], path=_loggable(scope["path"]))
-            if status == 0:
-                await bare_500()(scope, receive, send_marked)
-        self._tell(scope, status, time.perf_counter() - started_s)
-
-    def _tell(self, scope: Scope, status: int, duration_s: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        answered, seconds = self._counters_of(scope["method"], route, status)
-        answered.inc()
-        seconds.observe(duration_s)
-        if status < 400 and random.random() >= self._sampled.get(route, 1.0):  # noqa: S311 - which lines are kept
-            return
-        level = log.warning if status >= 500 else log.info
-        level(
-            "request_answered",
-            method=scope["method"],
-            path=_loggable(scope["path"]),
-            status=status,
-            duration_ms=round(duration_s * 1000, 2),
-            **scope.get(FACTS, {}),
-        )
-
-    def _counters_of(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        key = (method if method in METHODS else "other", route, status)
-        if key not in self._counters:
-            answered = self._metrics.requests.labels(key[0], route, str(status))
-            self._counters[key] = (answered, self._metrics.request_s.labels(route))
-        return self._counters[key]
-
-
 class QuickDoor:
     """Answers one path's POST without FastAPI's layers, routing and injection, which cost more than storing a sample.
 
@@ -232,58 +173,51 @@ class QuickDoor:
 
     def __init__(self, path: str, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._role = role_of(endpoint)
         self._route = Route(path, endpoint)  # the request's line names it
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._route
         try:
-            response = await self._endpoint(Request(scope, receive))
+            caller = await scope["app"].state.gate.admit(scope, self._role)
+            response = await self._endpoint(Request(scope, receive), caller)
         except IopsError as error:
             response = problem_response(error)
             error.forget_frames()
         await response(scope, receive, send)
 
 
-def note(request: Request, **facts: object) -> None:
-    """Adds facts to the request's line."""
-    request.scope.setdefault(FACTS, {}).update(facts)
-
-
-def caller_of(request: Request) -> str:
-    """Who asks, as histories name it: an address, as long as nobody signs in."""
-    return request.client.host if request.client else "unknown"
+def routes_with_roles(app: FastAPI) -> Iterator[tuple[RouteContext, Role | None]]:
+    """Every route and what it asks for, None where it is for everybody; raises TypeError where one does not say."""
+    for route in iter_route_contexts(app.routes):
+        dependant = getattr(route, "dependant", None)  # a mounted application has none
+        roles = roles_of(dependant) if dependant else set()
+        if len(roles) != 1:
+            raise TypeError(f"{route.path} asks for {len(roles)} roles: it needs one, or PUBLIC (iops.gate)")
+        yield route, roles.pop()
 
 
 def _operations(metrics: Metrics, health: Health) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
-    @router.get("/health/live")
+    @router.get("/health/live", dependencies=[PUBLIC])
     async def live() -> dict[str, str]:
         """The process answers."""
         return {"status": "alive"}
 
-    @router.get("/health/ready", responses={503: {"description": "what fails, and why", "model": Readiness}})
+    @router.get(
+        "/health/ready",
+        dependencies=[PUBLIC],
+        responses={503: {"description": "what fails, and why", "model": Readiness}},
+    )
     async def ready() -> JSONResponse:
         """The process can do its work: 200, or 503 with what cannot."""
         failed = await health.failures()
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
 
-    @router.get("/internal/metrics", include_in_schema=False)
+    # The load balancer leads nobody there.
+    @router.get("/internal/metrics", include_in_schema=False, dependencies=[PUBLIC])
     async def expose() -> Response:
         return Response(metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
-
-
-def _request_id(scope: Scope) -> str:
-    """The caller's, where it is one; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            given: str = value.decode("latin-1")
-            if GIVEN_ID.fullmatch(given):
-                return given
-    return f"{random.getrandbits(128):032x}"  # it finds lines in a log; os.urandom would call the kernel
-
-
-def _loggable(path: str) -> str:
-    return path[:200]

@@ -20,6 +20,14 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _whoever_asks_may() -> Iterator[None]:
+    """Most tests are of something else; those of keys and roles turn it on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IOPS_AUTH", "off")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     yield

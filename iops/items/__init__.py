@@ -59,6 +59,7 @@ from iops.items.costs import (
     stream_spent_update,
     usd_to_nano,
 )
+from iops.items.deeds import deed_put, item_to_deed
 from iops.items.findings import (
     REWORDED_SUFFIX,
     Word,
@@ -86,6 +87,7 @@ from iops.items.hosts import (
     item_to_silent_host,
     silent_hosts_query,
 )
+from iops.items.keys import api_key_key, api_key_put, api_key_used_update, item_to_api_key
 from iops.items.rollups import (
     is_rollup,
     item_to_late,
@@ -130,6 +132,9 @@ __all__ = [
     "Word",
     "alert_put",
     "alerts_of_stream_query",
+    "api_key_key",
+    "api_key_put",
+    "api_key_used_update",
     "baseline_item",
     "canary_back_key",
     "canary_back_put",
@@ -148,6 +153,7 @@ __all__ = [
     "day_key",
     "day_settled_update",
     "day_spent_update",
+    "deed_put",
     "delete_present",
     "deliveries_query",
     "delivery_item",
@@ -161,11 +167,13 @@ __all__ = [
     "insights_of_stream_query",
     "is_rollup",
     "item_to_alert",
+    "item_to_api_key",
     "item_to_baseline",
     "item_to_canary_back",
     "item_to_change",
     "item_to_counters",
     "item_to_day_cost",
+    "item_to_deed",
     "item_to_event",
     "item_to_feedback",
     "item_to_host_version",

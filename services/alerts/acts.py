@@ -15,10 +15,11 @@ from iops import items
 from iops.alert import Alert
 from iops.body import OptionalWords, body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
+from iops.gate import Operator
 from iops.items import Item
 from iops.problems import error_responses
+from iops.request_line import note
 from iops.table import Table
-from iops.web import caller_of, note
 from services.alerts import episode
 from services.alerts.docket import Docket
 from services.alerts.episode import Step, Wish
@@ -46,9 +47,9 @@ class ReasonBody(BaseModel):
 @router.post(
     "/alerts/{alert_id}/acknowledge", responses=ERRORS, openapi_extra=body_schema(ReasonBody, is_required=False)
 )
-async def acknowledge_alert(request: Request, service: Service, alert_id: AlertId) -> Alert:
+async def acknowledge_alert(request: Request, service: Service, caller: Operator, alert_id: AlertId) -> Alert:
     """Says that somebody is at it: no reminders. Twice is once; what is resolved is a 422."""
-    body, by = await read_body(request, ReasonBody, or_none=True), caller_of(request)
+    body, by = await read_body(request, ReasonBody, or_none=True), caller.name
     note(request, deed="acknowledge", alert_id=alert_id, by=by)
     return await act(
         service, alert_id, lambda alert, now: episode.acknowledge(alert, by=by, reason=body.reason, now=now)
@@ -56,10 +57,10 @@ async def acknowledge_alert(request: Request, service: Service, alert_id: AlertI
 
 
 @router.post("/alerts/{alert_id}/silence", responses=ERRORS, openapi_extra=body_schema(SpanBody))
-async def silence_alert(request: Request, service: Service, alert_id: AlertId) -> Alert:
+async def silence_alert(request: Request, service: Service, caller: Operator, alert_id: AlertId) -> Alert:
     """Nobody wants to hear of it until then; where it still fires then, people are reminded. A silence that is as long
     already stays; what is resolved is a 422."""
-    body, by = await read_body(request, SpanBody), caller_of(request)
+    body, by = await read_body(request, SpanBody), caller.name
     until = body.span(service.clock()).ends_at
     note(request, deed="silence", alert_id=alert_id, by=by, until=until.isoformat())
     return await act(
@@ -68,10 +69,10 @@ async def silence_alert(request: Request, service: Service, alert_id: AlertId) -
 
 
 @router.post("/alerts/{alert_id}/resolve", responses=ERRORS, openapi_extra=body_schema(ReasonBody, is_required=False))
-async def resolve_alert(request: Request, service: Service, alert_id: AlertId) -> Alert:
+async def resolve_alert(request: Request, service: Service, caller: Operator, alert_id: AlertId) -> Alert:
     """Says that it is over. Twice is once. Where the trouble is still found, it opens again after two more scorings,
     and people are told of it again, at most every 30 minutes."""
-    body, by = await read_body(request, ReasonBody, or_none=True), caller_of(request)
+    body, by = await read_body(request, ReasonBody, or_none=True), caller.name
     note(request, deed="resolve", alert_id=alert_id, by=by)
     return await act(service, alert_id, lambda alert, now: episode.resolve(alert, by=by, reason=body.reason, now=now))
 

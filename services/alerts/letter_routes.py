@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from iops.body import body_schema, read_body
 from iops.errors import BodyTooLarge, BusUnavailable, InvalidInput, SlowBody
+from iops.gate import Operator
 from iops.problems import error_responses
 from services.alerts.letters import LetterQueue, LetterView, view_letter
 from services.alerts.redrive import KEPT_LIMIT, Redrive
@@ -70,6 +71,7 @@ class RedriveReport(BaseModel):
 @router.get("", responses=error_responses(BusUnavailable))
 async def list_dead_letters(
     service: Service,
+    _: Operator,
     queue: Annotated[LetterQueue | None, Query(description="shows its letters; all queues without")] = None,
     limit: Annotated[int, Query(ge=1, le=KEPT_LIMIT)] = 20,
 ) -> DeadLetterList:
@@ -84,7 +86,7 @@ async def list_dead_letters(
     responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, BusUnavailable),
     openapi_extra=body_schema(RedriveRequest),
 )
-async def redrive(request: Request, service: Service) -> RedriveReport:
+async def redrive(request: Request, service: Service, _: Operator) -> RedriveReport:
     """Sends dead letters where they were bound for: a dry run unless the body says `"dry_run": false`.
 
     A scoring goes to its queue, an event to the bus, a message to the topic and so to all its subscribers.

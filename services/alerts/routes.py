@@ -15,6 +15,7 @@ from iops.alert import Alert, AlertState, Change, Page, alert_id_of
 from iops.clock import Clock
 from iops.contract import SORT_KEY
 from iops.errors import NotFound
+from iops.gate import Viewer
 from iops.insight import PredictionType
 from iops.items import Item
 from iops.items.alerts import DELIVERY_PREFIX
@@ -71,6 +72,7 @@ class AlertView(Alert):
 @router.get("/alerts")
 async def list_alerts(
     service: Service,
+    _: Viewer,
     state: AlertState | None = None,
     peer_group: Name = None,
     stream_id: Name = None,
@@ -90,7 +92,7 @@ async def list_alerts(
 
 
 @router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
-async def get_alert(service: Service, alert_id: AlertId) -> AlertView:
+async def get_alert(service: Service, _: Viewer, alert_id: AlertId) -> AlertView:
     """One alert with its history and its page."""
     alert, changes = await asyncio.gather(
         read_alert(service.table, alert_id),

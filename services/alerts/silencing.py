@@ -13,9 +13,10 @@ from iops.alert import Silence, SilenceScope
 from iops.body import body_schema, harmless, read_body
 from iops.clock import to_epoch_ms
 from iops.errors import BodyTooLarge, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
+from iops.gate import Operator, Viewer
 from iops.insight import PredictionType
 from iops.problems import error_responses
-from iops.web import caller_of, note
+from iops.request_line import note
 from services.alerts.quieten import Outcome, quieten, read_loud, wake
 from services.alerts.routes import Alerts, Cursor, Limit, Service
 from services.alerts.silences import read_silence
@@ -70,7 +71,7 @@ class SilenceView(Silence):
     responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, TableUnavailable),
     openapi_extra=body_schema(SilenceBody),
 )
-async def make_silence(request: Request, service: Service) -> SilenceView:
+async def make_silence(request: Request, service: Service, caller: Operator) -> SilenceView:
     """Nobody hears of what it matches until it ends. Alerts that fire are silenced with it if it begins now, and
     not if it begins later; those that somebody acknowledged stay as they are. It holds everywhere within 5 s."""
     body = await read_body(request, SilenceBody)
@@ -83,7 +84,7 @@ async def make_silence(request: Request, service: Service) -> SilenceView:
         begins_at=span.begins_at,
         ends_at=span.ends_at,
         reason=body.reason,
-        created_by=caller_of(request),
+        created_by=caller.name,
     )
     alerts = await read_loud(service, silence)  # before it is stored: a table that is away leaves nothing half done
     await service.table.put(items.silence_item(silence))
@@ -95,6 +96,7 @@ async def make_silence(request: Request, service: Service) -> SilenceView:
 @router.get("/alerts/silences")
 async def list_silences(
     service: Service,
+    _: Viewer,
     ended: Annotated[bool, Query(description="those that ended in the last 90 days too")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -111,13 +113,13 @@ async def list_silences(
 
 @router.delete("/alerts/silences/{silence_id}", responses=error_responses(NotFound, TableUnavailable))
 async def end_silence(
-    request: Request, service: Service, silence_id: Annotated[str, Path(max_length=64)]
+    request: Request, service: Service, caller: Operator, silence_id: Annotated[str, Path(max_length=64)]
 ) -> SilenceView:
     """Ends it now: what it silenced fires again, and people are reminded of it. One that has ended stays as it is."""
     row = await service.table.get(items.key_of(f"silence#{silence_id}", "silence"))
     if row is None:
         raise NotFound(f"there is no silence {silence_id!r}, or it ended more than 90 days ago")
-    silence, now, by = items.item_to_silence(row), service.clock(), caller_of(request)
+    silence, now, by = items.item_to_silence(row), service.clock(), caller.name
     if silence.ends_at > now:
         changes = {"ends_at": now, "was_to_end_at": silence.ends_at, "ended_by": by}
         silence = silence.model_copy(update=changes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from iops.auth import Caller
+from iops.errors import Forbidden
 from iops.telemetry import Batch, Window, window_from_samples
 
 if TYPE_CHECKING:
@@ -33,6 +35,25 @@ def arrival_of(batch: Batch) -> Arrival:
     """A batch of the models."""
     window = window_from_samples(batch.samples)
     return Arrival(batch.stream_id, batch.group, batch.labels, batch.provisioned_iops, window)
+
+
+def check_streams(caller: Caller, arrivals: Iterable[Arrival]) -> None:
+    """Raises Forbidden where a stream is not the caller's, or would join a group that is not."""
+    if caller.sees_all:
+        return
+    for arrival in arrivals:
+        if not caller.may_see(arrival.stream_id):
+            raise not_yours(caller, arrival.stream_id)
+        if not caller.may_join(arrival.stream_id, arrival.peer_group):
+            raise Forbidden(
+                f"{caller.name} may not put {arrival.stream_id} into the group {arrival.peer_group}: "
+                "leave the group out, or give it a name that is the key's own"
+            )
+
+
+def not_yours(caller: Caller, stream_id: str) -> Forbidden:
+    """What a sender of a foreign stream is told."""
+    return Forbidden(f"{caller.name} may send {', '.join(caller.streams)}; {stream_id} is none of these")
 
 
 async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:

@@ -9,18 +9,20 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
+from iops.auth import Caller
 from iops.errors import IopsError, RateExceeded, SlowBody, Unavailable, UnknownEncoding
+from iops.gate import Agent, address_of
 from iops.observability import Metrics
+from iops.request_line import note
 from iops.table import Table
-from iops.web import note
-from services.ingest.arrival import store_arrivals
+from services.ingest.arrival import not_yours, store_arrivals
 from services.ingest.otlp import OtlpProtobuf
 from services.ingest.otlp_json import parse_json
 from services.ingest.otlp_reply import JSON, PROTOBUF, accepted_response, refused_response
 from services.ingest.readings import OTHER, Readings
 from services.ingest.receive import read_body, read_packed
 from services.ingest.remote_write import RemoteWrite, unpack_snappy
-from services.ingest.routes import Ingest, caller_of
+from services.ingest.routes import Ingest
 from services.ingest.track import Tracker
 
 router = APIRouter(tags=["ingest"])
@@ -49,11 +51,11 @@ class Doors:
         self.ingest.commit.check_room()
         return Readings.at(self.ingest.clock())
 
-    async def take(self, request: Request, door: str, readings: Readings) -> None:
-        """Stores the samples that the readings complete; raises Unavailable, and then nothing was taken."""
-        stream_ids = readings.stream_ids()
+    async def take(self, request: Request, caller: Caller, *, door: str, readings: Readings) -> None:
+        """Stores the samples that the readings complete; raises Unavailable or Forbidden, and nothing was taken."""
+        stream_ids = _own_streams(caller, readings)
         try:
-            self.ingest.limits.take(caller_of(request), stream_ids)
+            self.ingest.limits.take(address_of(request.scope), stream_ids)
         except RateExceeded as error:  # these senders drop what was answered with 429
             raise Unavailable(error.detail, retry_after_s=error.retry_after_s) from error
         async with self._tracker.taking(readings) as arrivals:
@@ -74,6 +76,21 @@ class Doors:
         return name
 
 
+def _own_streams(caller: Caller, readings: Readings) -> list[str]:
+    """The caller's streams; others are left out, since a sender of many hosts would else lose all of them.
+
+    Raises Forbidden where none is the caller's.
+    """
+    stream_ids = readings.stream_ids()
+    if caller.sees_all:
+        return stream_ids
+    own = [stream_id for stream_id in stream_ids if caller.may_see(stream_id)]
+    if stream_ids and not own:
+        raise not_yours(caller, stream_ids[0])
+    readings.leave_out(set(stream_ids).difference(own))
+    return own
+
+
 def _openapi_body(description: str, content_types: Iterable[str]) -> dict[str, object]:
     schema = {"schema": {"type": "string", "format": "binary"}}
     return {
@@ -89,7 +106,7 @@ def _openapi_body(description: str, content_types: Iterable[str]) -> dict[str, o
         (PROTOBUF, JSON),
     ),
 )
-async def post_otlp(request: Request) -> Response:
+async def post_otlp(request: Request, caller: Agent) -> Response:
     """OTLP/HTTP: system.disk.* of the hostmetrics receiver becomes samples; other metrics are counted and dropped.
 
     200 only after the table has the samples. A partial success says how many data points of disks could not be used.
@@ -106,7 +123,7 @@ async def post_otlp(request: Request) -> Response:
             parse_json(body, readings)
         else:
             doors.otlp.parse(body, readings)
-        await doors.take(request, "otlp", readings)
+        await doors.take(request, caller, door="otlp", readings=readings)
     except IopsError as error:
         error.forget_frames()
         return refused_response(reply_type, error)
@@ -121,7 +138,7 @@ async def post_otlp(request: Request) -> Response:
         "A WriteRequest of remote-write 1.0, in a snappy block. 1 MiB packed, 8 MiB unpacked.", (PROTOBUF,)
     ),
 )
-async def post_remote_write(request: Request) -> Response:
+async def post_remote_write(request: Request, caller: Agent) -> Response:
     """Prometheus remote-write 1.0: node_disk_* of node_exporter becomes samples; the rest is counted and dropped.
 
     204 only after the table has the samples.
@@ -131,7 +148,7 @@ async def post_remote_write(request: Request) -> Response:
     packed = await _read(read_packed(request, timeout_s=doors.ingest.settings.body_timeout_s))
     readings = doors.readings()
     doors.remote_write.parse(unpack_snappy(packed), readings)
-    await doors.take(request, "remote_write", readings)
+    await doors.take(request, caller, door="remote_write", readings=readings)
     return Response(status_code=204)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -36,6 +37,7 @@ class Drop(StrEnum):
     CLOCK = "clock"  # more than 7 days back or 5 minutes ahead
     NOT_A_COUNT = "not_a_count"  # negative, infinite, absent
     STALE = "stale"  # a marker that the series ended
+    NOT_YOURS = "not_yours"  # a stream that the sender's key is not for
 
 
 # What a sender did not do wrong, so nobody is told.
@@ -109,6 +111,15 @@ class Readings:
         if name not in self.ignored and len(self.ignored) >= NAMES_LIMIT:
             name = OTHER
         self.ignored[name] += 1
+
+    def leave_out(self, stream_ids: Iterable[str]) -> None:
+        """Drops what was read of streams that the sender may not send."""
+        for stream_id in stream_ids:
+            left_out = sum(value is not None for row in self.rows_of(stream_id).values() for value in row)
+            self.streams.pop(stream_id, None)
+            self.blocks.pop(stream_id, None)
+            self.dropped[Drop.NOT_YOURS] += left_out
+            self.values -= left_out
 
     def stream_ids(self) -> list[str]:
         """Every stream that has a value here, in one order for all requests."""

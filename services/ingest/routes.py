@@ -16,10 +16,11 @@ from iops.errors import (
     TableUnavailable,
     UnknownEncoding,
 )
+from iops.gate import Agent, address_of
 from iops.problems import error_responses
-from iops.web import note
+from iops.request_line import note
 from services.ingest.admit import METRICS_BODY, admit
-from services.ingest.arrival import store_arrivals
+from services.ingest.arrival import check_streams, store_arrivals
 from services.ingest.limits import Limits
 from services.ingest.notify import ScoringNotifier
 from services.ingest.receive import read_body
@@ -72,18 +73,14 @@ METRICS_SCHEMA = METRICS_BODY.json_schema(ref_template="#/components/schemas/{mo
         }
     },
 )
-async def post_metrics(request: Request) -> Response:
+async def post_metrics(request: Request, caller: Agent) -> Response:
     """Stores one batch or several; 202 only after the table has them. Sending the same again stores it once."""
     ingest: Ingest = request.app.state.ingest
     body = await read_body(request, timeout_s=ingest.settings.body_timeout_s)
     ingest.commit.check_room()
     arrivals = admit(body, now=ingest.clock())
-    ingest.limits.take(caller_of(request), (arrival.stream_id for arrival in arrivals))
+    check_streams(caller, arrivals)
+    ingest.limits.take(address_of(request.scope), (arrival.stream_id for arrival in arrivals))
     accepted = await store_arrivals(ingest, arrivals)
     note(request, batches=len(arrivals), samples=accepted, body_bytes=len(body))
     return Response(b'{"accepted":%d}' % accepted, 202, media_type="application/json")
-
-
-def caller_of(request: Request) -> str:
-    """Who sends: the address, as the load balancer or the gateway says it."""
-    return request.client.host if request.client else "unknown"

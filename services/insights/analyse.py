@@ -12,10 +12,11 @@ from fastapi import APIRouter, Depends, Request
 from iops import items
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.errors import NotFound, QueueFull
+from iops.gate import Operator
 from iops.insight import Insight
 from iops.problems import error_responses
+from iops.request_line import note
 from iops.table import Table
-from iops.web import note
 from services.insights.explainer import Explainer
 from services.insights.improve import reworded
 from services.insights.record import worded
@@ -76,7 +77,7 @@ async def _analyst(request: Request) -> Analyst:
 
 @router.post("/streams/{stream_id}/insight", status_code=201, responses=error_responses(NotFound, QueueFull))
 async def analyse_stream(
-    request: Request, analyst: Annotated[Analyst, Depends(_analyst)], stream_id: StreamPath
+    request: Request, analyst: Annotated[Analyst, Depends(_analyst)], _: Operator, stream_id: StreamPath
 ) -> Insight:
     """Scores a stream as it is now and explains what is found, also where nothing is wrong (`prediction_type` null).
     A language model is asked where one may be, for at most 18 s; else, or if it does not answer, the words are the

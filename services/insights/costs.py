@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from iops import items
+from iops.gate import Viewer
 from iops.items import DayCost, Settled, StreamCost, nano_to_usd
 from services.insights.routes import Service
 
@@ -66,7 +67,7 @@ class Costs(BaseModel):
 
 
 @router.get("/cost")
-async def get_cost(service: Service) -> Costs:
+async def get_cost(service: Service, _: Viewer) -> Costs:
     """What language models cost, by list price and UTC days. It is not the AWS bill: the table, the services and the
     network are not in it, nor discounts, nor taxes."""
     now = service.clock()

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from iops.body import OptionalWords, body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
+from iops.gate import Operator
 from iops.insight import Feedback, PredictionType, Verdict
 from iops.problems import error_responses
-from iops.web import caller_of, note
+from iops.request_line import note
 from services.insights.hear import Said, hear
 from services.insights.routes import Service
 
@@ -47,6 +48,7 @@ class FeedbackBody(BaseModel):
 async def post_feedback(
     request: Request,
     service: Service,
+    caller: Operator,
     insight_id: Annotated[str, Path(max_length=64)],
     idempotency_key: Annotated[
         str | None, Header(max_length=KEY_LIMIT, description="the same key again is stored once")
@@ -60,7 +62,7 @@ async def post_feedback(
         verdict=body.verdict,
         text=body.text,
         prediction_type=body.prediction_type,
-        given_by=caller_of(request),
+        given_by=caller.name,
         request_key=idempotency_key or None,
     )
     feedback = await hear(service.table, insight_id, said, clock=service.clock, quiet=service.dismissal_quiet)

@@ -16,6 +16,7 @@ from iops import contract, items
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
+from iops.gate import PUBLIC, Viewer
 from iops.insight import Feedback, Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
@@ -136,7 +137,7 @@ class SamplePage(BaseModel):
 
 
 @router.get("/streams")
-async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = None) -> StreamPage:
+async def list_streams(service: Service, _: Viewer, limit: Limit = 100, cursor: Cursor = None) -> StreamPage:
     """Every stream with its risk and its latest sample."""
     rows, next_cursor = await service.table.list_page("stream", limit=limit, cursor=cursor)
     slots = asyncio.Semaphore(LATEST_READS_AT_ONCE)
@@ -150,7 +151,7 @@ async def list_streams(service: Service, limit: Limit = 100, cursor: Cursor = No
 
 
 @router.get("/streams/{stream_id}", responses=error_responses(NotFound))
-async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
+async def get_stream(service: Service, _: Viewer, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
     return await _view(service, await find_stream(service.table, stream_id))
 
@@ -158,6 +159,7 @@ async def get_stream(service: Service, stream_id: StreamPath) -> StreamView:
 @router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
 async def get_samples(
     service: Service,
+    _: Viewer,
     stream_id: StreamPath,
     from_: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` where absent")] = None,
     to: Annotated[AwareDatetime | None, Query(description="whatever is newest where absent")] = None,
@@ -189,6 +191,7 @@ async def get_samples(
 @router.get("/insights/recent")
 async def list_insights(
     service: Service,
+    _: Viewer,
     limit: Limit = 50,
     cursor: Cursor = None,
     min_risk: Annotated[float, Query(ge=0, le=100)] = 0,
@@ -200,14 +203,14 @@ async def list_insights(
 
 
 @router.get("/insights/{insight_id}", responses=error_responses(NotFound))
-async def get_insight(service: Service, insight_id: Annotated[str, Path(max_length=64)]) -> InsightView:
+async def get_insight(service: Service, _: Viewer, insight_id: Annotated[str, Path(max_length=64)]) -> InsightView:
     """One insight with what was said of it."""
     insight = await read_insight(service.table, insight_id)
     words = await read_words(service.table, insight_id)
     return InsightView(**dict(insight), feedback=tuple(word.feedback for word in words))
 
 
-@router.get("/", include_in_schema=False)
+@router.get("/", include_in_schema=False, dependencies=[PUBLIC])
 async def front_page() -> HTMLResponse:
     """Where a person who opens the address finds the way."""
     return HTMLResponse(FRONT_PAGE)

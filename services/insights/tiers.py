@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from iops.flags import Flags
+from iops.gate import Viewer
 from services.insights.calls import ResilientProvider
 from services.insights.scorers import LOCAL, SAGEMAKER
 from services.insights.tell import Teller
@@ -105,6 +106,6 @@ async def _board(request: Request) -> Board:
 
 
 @router.get("/tiers")
-async def get_tiers(board: Annotated[Board, Depends(_board)]) -> Tiers:
+async def get_tiers(board: Annotated[Board, Depends(_board)], _: Viewer) -> Tiers:
     """Who would score a stream and who would explain an insight right now in this replica, and why others would not."""
     return await board.read()

@@ -9,6 +9,7 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
+from iops.gate import PUBLIC, Agent
 from iops.headers import AnswerHeaders
 from iops.observability import Metrics
 from iops.settings import ServiceSettings
@@ -28,7 +29,7 @@ EVERYWHERE = {
     "cache-control": "no-store",
 }
 HTTPS = "https://iops.example.com"
-router = APIRouter()
+router = APIRouter(dependencies=[PUBLIC])
 
 
 @router.get("/page", response_class=HTMLResponse)
@@ -41,7 +42,7 @@ async def script() -> Response:
     return Response("1", media_type="text/javascript", headers={"Cache-Control": "max-age=60"})
 
 
-async def quick(request: Request) -> Response:
+async def quick(request: Request, caller: Agent) -> Response:
     return Response(status_code=202)
 
 

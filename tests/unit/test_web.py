@@ -16,12 +16,14 @@ from starlette.requests import ClientDisconnect
 from structlog.testing import capture_logs
 
 from iops.errors import InvalidInput, NotFound, Problem, TableUnavailable
+from iops.gate import PUBLIC
 from iops.observability import Metrics, configure_logging
+from iops.request_line import note
 from iops.settings import ServiceSettings
-from iops.web import Health, create_service, note, running
+from iops.web import Health, create_service, running
 from tests.unit.fakes import aws_error
 
-router = APIRouter()
+router = APIRouter(dependencies=[PUBLIC])
 
 
 @router.get("/things/{thing}")

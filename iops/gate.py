@@ -1,0 +1,253 @@
+"""Who may come in: finds the caller of a request, and lets a route's signature say what they must be.
+
+async def acknowledge(caller: Annotated[Caller, Requires(Role.OPERATOR)]) -> Alert: ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from ipaddress import ip_address
+from typing import Annotated, Any, Final, Protocol, get_type_hints
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Depends
+from starlette.types import Scope
+
+from iops.auth import Caller, Role
+from iops.errors import Forbidden, Unauthenticated, Unavailable
+from iops.keyring import KeyRing
+
+SESSION_COOKIE: Final = b"iops_session"
+SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it only by https, for the whole host
+CALLER: Final = "iops.caller"  # of a request, in its scope
+KEY_BEGINNING: Final = b"iops_"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ADDRESSES_LIMIT: Final = 10_000
+MISSES_BURST: Final = 60  # unknown keys or tokens of one address, then one in two seconds
+MISSES_RATE: Final = 0.5
+MISSES_RETRY_S: Final = 30
+HOW: Final = "send an API key as X-API-Key, or sign in; `iops keys create` makes a key"
+
+
+class Tokens(Protocol):
+    """Who tells the people of a token: `iops.people`, or a test's double."""
+
+    async def caller_of(self, token: str, /) -> Caller:
+        """Raises Unauthenticated, Forbidden or Unavailable."""
+        ...
+
+
+class Nobody:
+    """Where people do not sign in."""
+
+    async def caller_of(self, _: str) -> Caller:
+        """Always raises Unauthenticated."""
+        raise Unauthenticated("this is no API key, and people do not sign in here: IOPS_ISSUER is not set")
+
+
+class Gate:
+    """Finds callers by API key, by the token of a person, or by the session that a browser holds of either."""
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        people: Tokens,
+        *,
+        origin: str = "",
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`origin` is where our pages come from: a session may change things for no other."""
+        self.keys, self._people, self._origin = keys, people, origin
+        self._misses = Misses(monotonic_s)
+
+    def known(self, scope: Scope) -> Caller | None:
+        """The caller, where that takes neither table nor cryptography of people: the way of nearly all telemetry."""
+        for name, value in scope["headers"]:
+            if name == b"x-api-key":
+                return self.keys.known(value)
+            if name == b"authorization":
+                return self.keys.known(value[7:])  # after `Bearer `; whatever else it is fits no key
+        return None
+
+    async def admit(self, scope: Scope, role: Role) -> Caller:
+        """The caller, who has the role. Raises Unauthenticated, Forbidden, or Unavailable where that cannot be told."""
+        caller = self.known(scope) or await self._find(scope)
+        scope[CALLER] = caller
+        if not caller.may(role):
+            raise Forbidden(f"{caller.name} is {caller.role} here, and this is for {role}")
+        return caller
+
+    async def _find(self, scope: Scope) -> Caller:
+        credential = _credential_of(scope)
+        if credential.is_cookie and scope["method"] not in SAFE_METHODS:
+            self._check_origin(scope)
+        address = address_of(scope)
+        self._misses.check(address)
+        try:
+            if credential.text.startswith(KEY_BEGINNING):
+                return await self.keys.caller_of(credential.text)
+            return await self._people.caller_of(credential.text.decode("latin-1"))
+        except Unauthenticated:
+            self._misses.note(address)
+            raise
+
+    def _check_origin(self, scope: Scope) -> None:
+        origin = _header(scope, b"origin").decode("latin-1")
+        if not self._origin or origin != self._origin:
+            raise Forbidden("a session changes things from this product's own pages only")
+
+
+class OpenGate:
+    """Everybody is let in: for a laptop, and only for who comes in by its loopback."""
+
+    async def admit(self, scope: Scope, _: Role) -> Caller:
+        """Always a caller, who may all."""
+        scope[CALLER] = caller = _whoever(scope)
+        return caller
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """A dependency: the caller of a request, who has the role."""
+
+    role: Role
+
+    async def __call__(self, request: Request) -> Caller:
+        return await gate_of(request).admit(request.scope, self.role)
+
+
+async def let_everybody_in() -> None:
+    """What a route depends on that asks nobody who they are."""
+
+
+PUBLIC: Final = Depends(let_everybody_in)
+
+
+def Requires(role: Role) -> Any:  # noqa: N802 - it stands in signatures as FastAPI's own Depends, Query and Path do
+    """For `Annotated[Caller, Requires(Role.VIEWER)]`."""
+    return Depends(_admit(role))
+
+
+@cache
+def _admit(role: Role) -> Admit:
+    return Admit(role)
+
+
+Viewer = Annotated[Caller, Requires(Role.VIEWER)]
+Operator = Annotated[Caller, Requires(Role.OPERATOR)]
+Admin = Annotated[Caller, Requires(Role.ADMIN)]
+Agent = Annotated[Caller, Requires(Role.AGENT)]
+
+
+def role_of(endpoint: Callable[..., Any]) -> Role:
+    """What an endpoint asks for in its signature; raises TypeError where it does not say."""
+    for hint in get_type_hints(endpoint, include_extras=True).values():
+        for mark in getattr(hint, "__metadata__", ()):
+            if isinstance(mark, Depends) and isinstance(mark.dependency, Admit):
+                return mark.dependency.role
+    raise TypeError(f"{endpoint.__name__} does not say who may call it: give it a `caller` (iops.gate)")
+
+
+def roles_of(dependant: Dependant) -> set[Role | None]:
+    """What a route of FastAPI asks for; None stands for PUBLIC, an empty set for a route that does not say."""
+    found: set[Role | None] = set()
+    if isinstance(dependant.call, Admit):
+        found.add(dependant.call.role)
+    if dependant.call is let_everybody_in:
+        found.add(None)
+    return found.union(*map(roles_of, dependant.dependencies))
+
+
+def gate_of(request: Request) -> Gate | OpenGate:
+    """What the service's lifespan opened."""
+    gate: Gate | OpenGate = request.app.state.gate
+    return gate
+
+
+def is_loopback(scope: Scope) -> bool:
+    """Whether a request came in on this machine's own address, whatever it says of itself."""
+    try:
+        return ip_address((scope.get("server") or ("",))[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from, as the load balancer says it."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+def origin_of(url: str) -> str:
+    """As a browser names it.
+
+    >>> origin_of("https://iops.example.com/fleet")
+    'https://iops.example.com'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+class Misses:
+    """How often an address came with something unknown: each costs a read of the table or a check of a signature."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        self._monotonic_s = monotonic_s
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # misses left, and when that was counted
+
+    def check(self, address: str) -> None:
+        """Raises Unavailable: 503, since telemetry that is answered with 429 is dropped by some who send it."""
+        if self._left_of(address) < 1:
+            raise Unavailable("too many unknown keys came from your address", retry_after_s=MISSES_RETRY_S)
+
+    def note(self, address: str) -> None:
+        """One more."""
+        self._left[address] = (self._left_of(address) - 1, self._monotonic_s())
+        self._left.move_to_end(address)
+        if len(self._left) > ADDRESSES_LIMIT:
+            self._left.popitem(last=False)
+
+    def _left_of(self, address: str) -> float:
+        now_s = self._monotonic_s()
+        left, at_s = self._left.get(address, (float(MISSES_BURST), now_s))
+        return min(float(MISSES_BURST), left + (now_s - at_s) * MISSES_RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    text: bytes
+    is_cookie: bool = False
+
+
+def _credential_of(scope: Scope) -> _Credential:
+    if key := _header(scope, b"x-api-key"):
+        return _Credential(key)
+    if authorization := _header(scope, b"authorization"):
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or not token.strip():
+            raise Unauthenticated(f"Authorization has to be `Bearer <key or token>`; {HOW}")
+        return _Credential(token.strip())
+    if cookie := _session_of(_header(scope, b"cookie")):
+        return _Credential(cookie, is_cookie=True)
+    raise Unauthenticated(HOW)
+
+
+def _session_of(header: bytes) -> bytes:
+    cookies = dict(part.strip().partition(b"=")[::2] for part in header.split(b";"))
+    return cookies.get(SECURE_SESSION_COOKIE) or cookies.get(SESSION_COOKIE) or b""
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")
+
+
+def _whoever(scope: Scope) -> Caller:
+    if not is_loopback(scope):
+        raise Forbidden("IOPS_AUTH=off serves this machine only; unset it, and come with a key")
+    return Caller(address_of(scope), Role.ADMIN)
