@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, Final, Protocol, get_type_hints
 from urllib.parse import urlsplit
@@ -172,8 +172,13 @@ def gate_of(request: Request) -> Gate | OpenGate:
 
 def is_loopback(scope: Scope) -> bool:
     """Whether a request came in on this machine's own address, whatever it says of itself."""
+    return _is_loopback((scope.get("server") or ("",))[0])
+
+
+@lru_cache(maxsize=64)  # a process has few addresses
+def _is_loopback(address: str) -> bool:
     try:
-        return ip_address((scope.get("server") or ("",))[0]).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 
