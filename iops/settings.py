@@ -1,5 +1,7 @@
 """What every program reads from its environment: variables that begin with `IOPS_`."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,3 +21,5 @@ class ServiceSettings(Settings):
     public_url: str = Field(default="http://127.0.0.1:8080", description="where people reach the load balancer")
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")
+    secrets_file: Path | None = Field(default=None, description="unset, secrets are read from Secrets Manager")
+    secrets_interval_s: float = Field(default=60, gt=0, description="between two reads of each secret")
