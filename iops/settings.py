@@ -1,5 +1,6 @@
 """What every program reads from its environment: variables that begin with `IOPS_`."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -22,3 +23,5 @@ class ServiceSettings(Settings):
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
     auth: Literal["on", "off"] = Field(default="on", description="off lets everybody in; only on loopback")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")
+    secrets_file: Path | None = Field(default=None, description="unset, secrets are read from Secrets Manager")
+    secrets_interval_s: float = Field(default=60, gt=0, description="between two reads of each secret")

@@ -96,6 +96,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 rollups=rollups.run(),
                 settlements=purse.run(),
                 absence=Absence(table, now, metrics).run(),
+                **({"model_secrets": models.secrets.run()} if models.secrets else {}),
             ):
                 yield
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from iops.settings import ServiceSettings
 from services.insights.bedrock import open_bedrock
+from services.insights.model_secrets import ModelSecrets
 from services.insights.openai_compatible import open_openai_compatible
 from services.insights.profiles import chosen
 from services.insights.providers import Prompt, Provider, Reply, Unanswered
@@ -22,6 +23,7 @@ from tests.doubles import chat, scenario
 from tests.doubles.bedrock import Bedrock, running_bedrock
 from tests.doubles.scenario import WORDS, Scenario, Step
 from tests.integration.stand_ins import wait_until
+from tests.secret_documents import a_secret
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TIMEOUT_S: Final = 0.3
@@ -64,7 +66,9 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
     prices = {"usd_per_m_tokens_in": 1.1, "usd_per_m_tokens_out": 5.5}
     async with (
         chat.running_chat() as double,
-        open_openai_compatible(f"{double.url}/v1", "local-model", api_key=KEY, now=lambda: NOW, **prices) as compatible,
+        open_openai_compatible(
+            f"{double.url}/v1", "local-model", api_key=lambda: KEY, now=lambda: NOW, **prices
+        ) as compatible,
     ):
         yield Asked(double, compatible)
 
@@ -237,12 +241,19 @@ async def test_where_nobody_listens_nothing_was_spent() -> None:
     gc.collect()  # where a client had been left open, this would warn, which is an error here
 
 
-async def test_the_key_travels_in_its_header_only() -> None:
-    async with chat.running_chat() as double, open_openai_compatible(f"{double.url}/v1", "m", api_key=KEY) as explainer:
+async def test_the_key_travels_in_its_header_only_and_the_next_call_has_the_rotated_one() -> None:
+    secrets = a_secret(ModelSecrets(openai_api_key=KEY))
+    async with (
+        chat.running_chat() as double,
+        open_openai_compatible(f"{double.url}/v1", "m", api_key=lambda: secrets.current.openai_api_key) as explainer,
+    ):
         await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
-        (call,) = double.calls
-    assert call.headers["authorization"] == "Bearer sk-not-to-be-seen"
-    assert "sk-not" not in repr(vars(explainer)) + json.dumps(dict(call.body))
+        for secrets.current in (ModelSecrets(openai_api_key=SecretStr("sk-rotated")), ModelSecrets()):
+            await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
+        first, *later = double.calls
+    assert first.headers["authorization"] == "Bearer sk-not-to-be-seen"
+    assert [call.headers.get("authorization") for call in later] == ["Bearer sk-rotated", None]
+    assert "sk-not" not in repr(vars(explainer)) + json.dumps(dict(first.body))
 
 
 async def test_a_redirect_is_not_followed() -> None:
