@@ -4,6 +4,8 @@ IopsError                  500 internal
 ├── MalformedBody          400 malformed_body      not JSON, not gzip, ends early
 ├── InvalidCursor          400 invalid_cursor
 ├── InvalidQuery           400 invalid_query
+├── Unauthenticated        401 unauthenticated     no key, or one that does not hold
+├── Forbidden              403 forbidden           known, but not for this
 ├── NotFound               404 not_found
 ├── SlowBody               408 slow_body           the body stopped half-way
 ├── Conflict               409 conflict            somebody else was faster
@@ -14,6 +16,7 @@ IopsError                  500 internal
 │   ├── TableUnavailable       table_unavailable
 │   ├── BusUnavailable         bus_unavailable
 │   ├── QueueFull              queue_full
+│   ├── IdentityUnavailable    identity_unavailable  who signs people's tokens cannot be read
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
     ├── DamagedRollup          damaged_rollup
@@ -56,6 +59,18 @@ class InvalidQuery(IopsError):
     status = 400
     code = "invalid_query"
     title = "The request's parameters cannot be used"
+
+
+class Unauthenticated(IopsError):
+    status = 401
+    code = "unauthenticated"
+    title = "Who is asking?"
+
+
+class Forbidden(IopsError):
+    status = 403
+    code = "forbidden"
+    title = "That is not yours to do"
 
 
 class NotFound(IopsError):
@@ -133,6 +148,10 @@ class BusUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     code = "queue_full"
+
+
+class IdentityUnavailable(Unavailable):
+    code = "identity_unavailable"
 
 
 class RateExceeded(Unavailable):
