@@ -54,10 +54,10 @@ class KeySet:
 
     async def key_of(self, key_id: str) -> RSAPublicKey:
         """The key; waits for a fetch only where it is not here. Raises Unauthenticated, IdentityUnavailable."""
-        if not self._is_held_for(KEPT):
+        if self._fetched_at is not None and self._now() - self._fetched_at >= KEPT:
             self._keys = {}
         key = self._keys.get(key_id)
-        if key is None or not self._is_held_for(FRESH):
+        if key is None or not _is_within(self._fetched_at, self._now(), FRESH):
             self._start_fetch()
         if key is None and self._fetching is not None:
             await asyncio.wait({self._fetching})  # one who leaves does not end it for the others
@@ -108,9 +108,6 @@ class KeySet:
     def _wait(self) -> timedelta:
         return REFETCH if self._keys else COLD_REFETCH
 
-    def _is_held_for(self, limit: timedelta) -> bool:
-        return _is_within(self._fetched_at, self._now(), limit)
-
 
 def _is_within(at: datetime | None, now: datetime, limit: timedelta) -> bool:
     """Whether `at` is less than `limit` ago; a clock that was set back makes it over."""
@@ -152,7 +149,7 @@ def parse_keys(document: bytes) -> Keys:
 
 def _usable(entry: JsonValue) -> tuple[str, RSAPublicKey] | None:
     try:
-        said = _Key.model_validate(entry, strict=True)
+        said = _Key.model_validate(entry)
         key = RSAAlgorithm.from_jwk({"kty": "RSA", "n": said.n, "e": said.e})
     except (ValidationError, InvalidKeyError, ValueError):
         return None

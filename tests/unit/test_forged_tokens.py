@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hmac
 import json
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.unit.signing import (
     listed,
     refusal_of,
     signed,
-    signed_with_text,
+    signed_by_hand,
 )
 
 ANN = Caller("ann", Role.OPERATOR)
@@ -37,7 +38,9 @@ async def test_a_token_without_a_signature_is_refused() -> None:
 async def test_the_public_key_is_no_secret_to_sign_with(encoding: Encoding) -> None:
     secret = a_key("first").public_key().public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
 
-    assert "RS256" in await refusal_of(signed_with_text(access_claims(), secret))
+    token = signed_by_hand({"alg": "HS256"}, lambda data: hmac.digest(secret, data, "sha256"))
+
+    assert "RS256" in await refusal_of(token)
 
 
 @pytest.mark.parametrize("alg", ["RS384", "RS512", "PS256"])
@@ -63,12 +66,15 @@ async def test_claims_that_were_changed_are_refused() -> None:
     assert "signature" in await refusal_of(f"{head}.{forged}.{signature}")
 
 
-@pytest.mark.parametrize("header", [{"crit": ["b64"], "b64": True}, {"crit": ["x"], "x": 1}, {"crit": []}])
-async def test_a_header_that_must_be_understood_is_refused(header: dict[str, Any]) -> None:
-    head = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": "first", **header}).encode())
-    _, claims, signature = signed(access_claims()).split(".")
+@pytest.mark.parametrize(
+    "header",
+    [{"crit": ["b64"], "b64": True}, {"crit": ["x"], "x": 1}, {"crit": []}, {"crit": None}, {"b64": False}],
+)
+async def test_a_header_that_asks_for_more_than_we_know_is_refused(header: dict[str, Any]) -> None:
+    identity = Identity()
+    assert await identity.people.caller_of(signed_by_hand({})) == ANN
 
-    assert await refusal_of(f"{head.rstrip(b'=').decode()}.{claims}.{signature}")
+    assert await refusal_of(signed_by_hand(header), identity)
 
 
 async def test_keys_that_a_token_brings_along_are_not_used() -> None:
@@ -93,6 +99,11 @@ async def test_a_token_names_its_key_shortly_before_any_key_is_fetched(kid: str 
     assert identity.fetched == 0
 
 
+@pytest.mark.parametrize("token", ["\u00e9", "a\ud800", "\u0661.\u0661.\u0661"])
+async def test_a_token_of_other_letters_is_refused_unread(token: str) -> None:
+    assert "not ASCII" in await refusal_of(token)
+
+
 async def test_a_long_token_is_refused_unread() -> None:
     assert "longer" in await refusal_of("a" * (TOKEN_LIMIT + 1))
 
@@ -104,14 +115,14 @@ NAMES = st.sampled_from([*access_claims(), *id_claims(), "nbf", "email", "email_
 
 
 @given(st.text(max_size=99) | st.binary(max_size=99).map(lambda data: base64.urlsafe_b64encode(data).decode()))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 async def test_garbage_is_refused_by_name(garbage: str) -> None:
     for token in (garbage, f"{garbage}.{garbage}.{garbage}", TOKEN[:-9] + garbage):
         await refusal_of(token)
 
 
 @given(st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "typ", "jwk", "x5c"]), JSON))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 async def test_a_strange_header_is_refused_by_name(header: dict[str, Any]) -> None:
     head = base64.urlsafe_b64encode(json.dumps({"alg": "RS256", "kid": "first", **header}).encode()).rstrip(b"=")
     with contextlib.suppress(Unauthenticated):
@@ -120,7 +131,7 @@ async def test_a_strange_header_is_refused_by_name(header: dict[str, Any]) -> No
 
 
 @given(st.dictionaries(NAMES, JSON, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 async def test_strange_claims_make_no_admin(claims: dict[str, Any]) -> None:
     with contextlib.suppress(Unauthenticated, Forbidden):
         caller = await Identity().people.caller_of(signed({**id_claims(), **claims}))

@@ -137,6 +137,42 @@ async def test_a_clock_that_is_set_back_does_not_stop_fetches() -> None:
     assert (await identity.keys.key_of("second")).key_size == 2_048
 
 
+async def test_a_clock_that_is_set_back_takes_no_key_away() -> None:
+    identity = Identity()
+    await identity.keys.key_of("first")
+    identity.answer = ClientConnectionError()
+
+    identity.wait(seconds=-1)
+
+    assert await identity.people.caller_of(TOKEN) == ANN
+
+
+async def test_a_clock_that_is_set_back_makes_no_second_fetch_beside_the_first() -> None:
+    identity = Identity()
+    identity.may_answer.clear()
+    first = asyncio.create_task(identity.people.caller_of(TOKEN))
+    await asyncio.sleep(0)
+    identity.wait(seconds=-30)
+    second = asyncio.create_task(identity.people.caller_of(TOKEN))
+    await asyncio.sleep(0)
+    identity.may_answer.set()
+
+    assert (await first, await second) == (ANN, ANN)
+    assert identity.fetched == 1
+
+
+async def test_a_service_that_ends_gives_up_its_fetch() -> None:
+    identity = Identity()
+    identity.may_answer.clear()
+    asked = asyncio.create_task(identity.people.caller_of(TOKEN))
+    await asyncio.sleep(0.001)
+
+    await identity.keys.close()
+
+    with pytest.raises(IdentityUnavailable):
+        await asked
+
+
 def a_short_key(bits: int, **said: Any) -> dict[str, Any]:
     modulus = ((1 << bits) - 1).to_bytes(bits // 8)
     return listed("weak", n=base64.urlsafe_b64encode(modulus).rstrip(b"=").decode(), **said)
