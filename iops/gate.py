@@ -5,9 +5,11 @@ async def acknowledge(caller: Annotated[Caller, Requires(Role.OPERATOR)]) -> Ale
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import ip_address
@@ -19,9 +21,16 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends
 from starlette.types import Scope
 
+from iops import contract
 from iops.auth import Caller, Role
+from iops.clock import Clock
 from iops.errors import Forbidden, Unauthenticated, Unavailable
 from iops.keyring import KeyRing
+from iops.observability import Metrics
+from iops.peppers import Peppers
+from iops.secrets import open_secret
+from iops.settings import ServiceSettings
+from iops.table import Table
 
 SESSION_COOKIE: Final = b"iops_session"
 SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it only by https, for the whole host
@@ -110,6 +119,26 @@ class OpenGate:
         """Always a caller, who may all."""
         scope[CALLER] = caller = _whoever(scope)
         return caller
+
+
+@asynccontextmanager
+async def open_gate(
+    settings: ServiceSettings, table: Table, now: Clock, metrics: Metrics, *, people: Tokens | None = None
+) -> AsyncIterator[Gate | OpenGate]:
+    """The gate that the settings want; its peppers are read again as they rotate.
+
+    Raises SecretUnread where there are none.
+    """
+    if settings.auth == "off":
+        yield OpenGate()
+        return
+    async with open_secret(settings, contract.PEPPER_SECRETS, Peppers, metrics) as peppers:
+        rereading = asyncio.create_task(peppers.run(), name="peppers")
+        try:
+            keys = KeyRing(table, lambda: peppers.current, now)
+            yield Gate(keys, people or Nobody(), origin=origin_of(settings.public_url))
+        finally:
+            rereading.cancel()
 
 
 @dataclass(frozen=True, slots=True)
