@@ -2,7 +2,6 @@
 
 from iops.items.alerts import (
     alert_put,
-    alerts_of_stream_query,
     change_put,
     changes_query,
     claim_update,
@@ -129,7 +128,6 @@ __all__ = [
     "StreamCost",
     "Word",
     "alert_put",
-    "alerts_of_stream_query",
     "baseline_item",
     "canary_back_key",
     "canary_back_put",
