@@ -8,7 +8,9 @@ from fastapi import FastAPI
 
 from iops import clock
 from iops.clock import Clock
+from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
+from iops.people import open_people
 from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Health, create_service, running
@@ -38,6 +40,8 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
         # The clients outlive the loop that uses them.
         async with (
             open_table(configured) as table,
+            open_people(configured, now, metrics) as people,
+            open_gate(configured, table, now, metrics, people=people) as app.state.gate,
             open_webhook_secrets(configured, metrics) as secrets,
             open_targets(configured, secrets, now, metrics) as targets,
             open_redrive(configured) as redrive,
