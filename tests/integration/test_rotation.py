@@ -95,7 +95,7 @@ async def alerts_service(cloud: Cloud, path: Path) -> AsyncIterator[httpx.AsyncC
     )
     async with LifespanManager(create_app(settings), startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://alerts") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
 
