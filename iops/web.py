@@ -18,10 +18,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from iops.cors import allow_origins
 from iops.errors import IopsError, Unavailable
 from iops.headers import AnswerHeaders
 from iops.observability import REQUEST_ID, Metrics
-from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, bare_500, problem_response
+from iops.problems import ERROR_RESPONSE, FACTS, PROBLEM_SCHEMAS, answer_errors, bare_500, keep_reason, problem_response
 from iops.reference import reference_pages
 from iops.settings import ServiceSettings
 
@@ -31,7 +32,6 @@ GIVEN_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Asked every few seconds: their good answers are not logged.
 QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
-FACTS: Final = "iops.facts"  # of a request, in its scope
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
@@ -57,10 +57,11 @@ class Health:
             try:
                 await check()
             except IopsError as error:
-                failed[name] = error.detail
-            except Exception as error:  # whatever it is, it is named, and the answer is 503
+                log.warning("check_failed", check=name, reason=error.detail)
+                failed[name] = error.told
+            except Exception:  # whatever it is, the log has it, and the answer is 503
                 log.exception("check_failed", check=name)
-                failed[name] = type(error).__name__
+                failed[name] = "broken"
         return failed
 
 
@@ -115,6 +116,7 @@ def create_service(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # the redirect's host would be what the client says
         responses={"default": ERROR_RESPONSE},
     )
     for router in (*routers, _operations(metrics, health), *([reference_pages()] if settings.docs else [])):
@@ -122,6 +124,7 @@ def create_service(
     answer_errors(app)
     logged = {**QUIET_ROUTES, **sampled}
     headers = AnswerHeaders(settings.public_url)
+    allow_origins(app, settings.cors_origins)
     app.add_middleware(RequestLine, metrics=metrics, sampled=logged, headers=headers)
     app.quick = {
         path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged, headers=headers)
@@ -236,9 +239,11 @@ class QuickDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._route
+        request = Request(scope, receive)
         try:
-            response = await self._endpoint(Request(scope, receive))
+            response = await self._endpoint(request)
         except IopsError as error:
+            keep_reason(request, error)
             response = problem_response(error)
             error.forget_frames()
         await response(scope, receive, send)

@@ -20,6 +20,14 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_signs_in() -> Iterator[None]:
+    """Tests that are not about keys and roles need none; everything here is on loopback."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IOPS_AUTH", "off")
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     yield
