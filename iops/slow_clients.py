@@ -46,6 +46,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _unread_bytes = 0  # at that time
     _fruitless_bytes = 0  # fed since a head was whole or a body went on: a head's beginning, line breaks, trailers
     _is_fruitful = False
+    _read_bytes = _last_bytes = 0  # of this read and the one before: a head may begin behind a body's end
     _refusal = 400  # what a parser's error is answered with
     _check: asyncio.TimerHandle | None = None
 
@@ -68,6 +69,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Counts what is neither a head's end nor a body."""
         self._is_fruitful = False
+        self._last_bytes, self._read_bytes = self._read_bytes, len(data)
         super().data_received(data)
         if self._is_fruitful:
             self._fruitless_bytes = 0
@@ -80,10 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Refuses a head that came in few, large reads, and one too many in a row."""
         self._is_fruitful = True
         self._waiting_since = None
-        size_bytes = len(self.url)
-        for name, value in self.headers:
-            size_bytes += len(name) + len(value) + 4
-        if size_bytes > HEAD_LIMIT_BYTES or len(self.headers) > HEADERS_LIMIT:
+        if len(self.headers) > HEADERS_LIMIT or self._is_head_too_large():
             self._refusal = 431
             raise HeadRefused
         if len(self.pipeline) >= PIPELINE_LIMIT:
@@ -116,6 +115,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self.pipeline and _is_next(self.cycle):
             self.transport.write(_refusal_bytes(status, self.server_state.default_headers))
         self.transport.close()
+
+    def _is_head_too_large(self) -> bool:
+        if self._last_bytes + self._fruitless_bytes + self._read_bytes <= HEAD_LIMIT_BYTES:
+            return False  # nearly always: adding up costs more than all else here
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_LIMIT_BYTES
 
     def _look(self) -> None:
         """Once a second: has it waited too long, for a head or to be read?"""
