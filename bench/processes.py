@@ -44,20 +44,22 @@ def table_double(port: int, *options: str) -> Child:
     return Child("table-double", command, environment(), ready_url=url_of(port))
 
 
-def web(name: str, factory: str, port: int, settings: Mapping[str, str] | None = None) -> Child:
-    """An app in one uvicorn worker, run as `iops up` runs it, on uvloop and httptools."""
+def web(name: str, factory: str, port: int) -> Child:
+    """An app in one uvicorn worker, on uvloop and httptools as a service is."""
     command = (
         *(sys.executable, "-m", "uvicorn", factory, "--factory"),
         *("--host", HOST, "--port", str(port), "--loop", "uvloop", "--http", "httptools"),
         *("--no-access-log", "--no-server-header", "--no-use-colors"),
     )
-    return Child(name, command, environment(settings), ready_url=f"{url_of(port)}/health/ready")
+    return Child(name, command, environment(), ready_url=f"{url_of(port)}/health/ready")
 
 
 def ingest(port: int, table_port: int, settings: Mapping[str, str] | None = None) -> Child:
     """The ingest service on the table double."""
-    given = {"IOPS_AWS_ENDPOINT_URL": url_of(table_port)} | passed_on() | dict(settings or {})
-    return web("ingest", "services.ingest.app:create_app", port, given)
+    given = {"IOPS_AWS_ENDPOINT_URL": url_of(table_port), "IOPS_AUTH": "off", "IOPS_LISTEN_PORT": str(port)}
+    command = (sys.executable, "-m", "services.ingest")
+    seen = environment(given | passed_on() | dict(settings or {}))
+    return Child("ingest", command, seen, ready_url=f"{url_of(port)}/health/ready")
 
 
 def passed_on() -> dict[str, str]:

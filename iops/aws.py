@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from iops.errors import Conflict, Unavailable
+from iops.errors import Conflict, IopsError, Unavailable
 from iops.settings import ServiceSettings
 
+Failure = TypeVar("Failure", bound=IopsError)
+
+AWAY: Final = "what it stands on does not answer; come again"  # to callers; logs say which call and why
 CONNECTIONS: Final = 64  # enough for the writers, the readers and the loops of one program
 
 # What AWS answers when the same call may succeed a moment later.
@@ -68,12 +71,18 @@ def naming_failures(unavailable: type[Unavailable], call: str) -> Iterator[None]
         yield
     except ClientError as error:
         if is_condition_failure(error):
-            raise Conflict(f"{call}: the condition does not hold") from error
+            conflict = Conflict(f"{call}: the condition does not hold")
+            raise _told(conflict, "read it again, then decide again") from error
         if is_passing(error):
-            raise unavailable(f"{call} failed: {error.response['Error']['Code']}") from error
+            raise _told(unavailable(f"{call} failed: {error.response['Error']['Code']}"), AWAY) from error
         raise
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise unavailable(f"{call} failed: {type(error).__name__}") from error
+        raise _told(unavailable(f"{call} failed: {type(error).__name__}"), AWAY) from error
+
+
+def _told(error: Failure, told: str) -> Failure:
+    error.told = told
+    return error
 
 
 def is_condition_failure(error: ClientError) -> bool:

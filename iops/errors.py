@@ -37,6 +37,7 @@ class IopsError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.told = detail  # to callers; something else where the detail names what is behind us
 
     def forget_frames(self) -> None:
         """Lets go of the frames it passed: a future, a group or a local that holds it would keep a whole body."""

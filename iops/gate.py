@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from ipaddress import ip_address
+from functools import cache
 from typing import Annotated, Any, Final, Protocol, get_type_hints
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from iops.auth import Caller, Role
 from iops.clock import Clock
 from iops.errors import Forbidden, Unauthenticated, Unavailable
 from iops.keyring import KeyRing
+from iops.loopback import is_loopback, is_loopback_url
 from iops.observability import Metrics
 from iops.peppers import Peppers
 from iops.secrets import open_secret
@@ -199,19 +199,6 @@ def gate_of(request: Request) -> Gate | OpenGate:
     return gate
 
 
-def is_loopback(scope: Scope) -> bool:
-    """Whether a request came in on this machine's own address, whatever it says of itself."""
-    return _is_loopback((scope.get("server") or ("",))[0])
-
-
-@lru_cache(maxsize=64)  # a process has few addresses
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
-
-
 def address_of(scope: Scope) -> str:
     """Where a request comes from, as the load balancer says it."""
     client = scope.get("client")
@@ -282,6 +269,8 @@ def _header(scope: Scope, wanted: bytes) -> bytes:
 
 
 def _whoever(scope: Scope) -> Caller:
-    if not is_loopback(scope):
+    """Raises Forbidden for another machine, and for a foreign page in this machine's browser."""
+    asked = (f"//{_header(scope, b'host').decode('latin-1')}", _header(scope, b"origin").decode("latin-1"))
+    if not is_loopback(scope) or not all(is_loopback_url(url) for url in asked if url):
         raise Forbidden("IOPS_AUTH=off serves this machine only; unset it, and come with a key")
     return Caller(address_of(scope), Role.ADMIN)

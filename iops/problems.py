@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from iops.errors import InvalidInput, IopsError, Unauthenticated, Unavailable
 
+FACTS: Final = "iops.facts"  # of a request, in its scope; they go into its line
 PROBLEM_TYPE: Final = "application/problem+json"
 
 
@@ -69,38 +70,45 @@ def problem_response(error: IopsError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     extra: dict[str, Any] = {}
     if isinstance(error, InvalidInput):
-        extra["errors"] = [{"field": problem.field, "message": problem.message} for problem in error.problems]
-    body = _problem(error.status, error.code, error.title, error.detail) | extra
+        extra["errors"] = [{"field": found.field, "message": found.message} for found in error.problems]
+    body = problem(error.status, error.code, error.title, error.told) | extra
     return JSONResponse(body, error.status, headers, media_type=PROBLEM_TYPE)
 
 
-async def _answer_expected(_: Request, error: Exception) -> Response:
+def keep_reason(request: Request, error: IopsError) -> None:
+    """For the request's line, where the caller is told less."""
+    if error.told != error.detail:
+        request.scope.setdefault(FACTS, {})["reason"] = error.detail
+
+
+async def _answer_expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, IopsError)
+    keep_reason(request, error)
     return problem_response(error)
 
 
 async def _answer_invalid_query(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fields = [
-        {"field": ".".join(str(part) for part in problem["loc"][1:]), "message": problem["msg"]}
-        for problem in error.errors()
+        {"field": ".".join(str(part) for part in found["loc"][1:]), "message": found["msg"]} for found in error.errors()
     ]
     detail = f"{fields[0]['field']}: {fields[0]['message']}"
-    body = _problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
+    body = problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
     return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
 
 
 async def _answer_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    body = _problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
+    body = problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
     return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
 
 
-def _problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+def problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+    """The members that every problem has."""
     return {"type": f"urn:iops-dashboard:{code}", "title": title, "status": status, "code": code, "detail": detail}
 
 
 def bare_500() -> Response:
-    body = _problem(500, "internal", IopsError.title, "the request id in x-request-id finds it in the log")
+    body = problem(500, "internal", IopsError.title, "the request id in x-request-id finds it in the log")
     return JSONResponse(body, 500, media_type=PROBLEM_TYPE)

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from iops.gate import CALLER
 from iops.headers import AnswerHeaders
 from iops.observability import REQUEST_ID, Metrics
-from iops.problems import bare_500
+from iops.problems import FACTS, bare_500
 
 log = structlog.get_logger()
 
@@ -23,7 +23,6 @@ GIVEN_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Asked every few seconds: their good answers are not logged.
 QUIET_ROUTES: Final[Mapping[str, float]] = {"/health/live": 0.0, "/health/ready": 0.0, "/internal/metrics": 0.0}
-FACTS: Final = "iops.facts"  # of a request, in its scope
 CLIENT_CLOSED_REQUEST: Final = 499  # nginx's word for it; only the log and the counters see it
 
 

@@ -15,11 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iops.auth import Caller, Role
+from iops.cors import allow_origins
 from iops.errors import IopsError, Unavailable
 from iops.gate import PUBLIC, OpenGate, role_of, roles_of
 from iops.headers import AnswerHeaders
 from iops.observability import Metrics
-from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, problem_response
+from iops.problems import ERROR_RESPONSE, PROBLEM_SCHEMAS, answer_errors, keep_reason, problem_response
 from iops.reference import reference_pages
 from iops.request_line import METHODS, QUIET_ROUTES, RequestLine
 from iops.settings import ServiceSettings
@@ -57,10 +58,11 @@ class Health:
             try:
                 await check()
             except IopsError as error:
-                failed[name] = error.detail
-            except Exception as error:  # whatever it is, it is named, and the answer is 503
+                log.warning("check_failed", check=name, reason=error.detail)
+                failed[name] = error.told
+            except Exception:  # whatever it is, the log has it, and the answer is 503
                 log.exception("check_failed", check=name)
-                failed[name] = type(error).__name__
+                failed[name] = "broken"
         return failed
 
 
@@ -120,6 +122,7 @@ def create_service(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # the redirect's host would be what the client says
         responses={"default": ERROR_RESPONSE},
     )
     for router in (*routers, _operations(metrics, health), *([reference_pages()] if settings.docs else [])):
@@ -131,6 +134,7 @@ def create_service(
     answer_errors(app)
     logged = {**QUIET_ROUTES, **sampled}
     headers = AnswerHeaders(settings.public_url)
+    allow_origins(app, settings.cors_origins)
     app.add_middleware(RequestLine, metrics=metrics, sampled=logged, headers=headers)
     app.quick = {
         path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged, headers=headers)
@@ -178,10 +182,12 @@ class QuickDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._route
+        request = Request(scope, receive)
         try:
             caller = await scope["app"].state.gate.admit(scope, self._role)
-            response = await self._endpoint(Request(scope, receive), caller)
+            response = await self._endpoint(request, caller)
         except IopsError as error:
+            keep_reason(request, error)
             response = problem_response(error)
             error.forget_frames()
         await response(scope, receive, send)

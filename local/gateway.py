@@ -146,7 +146,7 @@ def _to_upstream(service_url: str, request: Request) -> httpx.Request:
         raise _too_large()
     # Nobody stands before this door, so what a client says of those it came through is not believed.
     client_host = request.client.host if request.client else "unknown"
-    headers += [(b"x-forwarded-for", client_host.encode()), (b"x-forwarded-proto", request.url.scheme.encode())]
+    headers += [(b"x-forwarded-for", client_host.encode()), (b"x-forwarded-proto", request.scope["scheme"].encode())]
     query = request.scope["query_string"]
     target = request.scope["raw_path"] + (b"?" + query if query else b"")
     return httpx.Request(

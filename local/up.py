@@ -177,12 +177,19 @@ def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) ->
     yield replace(cloud, kept_open=(state_lock,))
     yield _web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
     for name in SERVICES:
-        yield _web_child(name, f"services.{name}.app:create_app", plan.internal_ports[name], environment)
+        yield _service_child(name, plan.internal_ports[name], environment)
     gateway = _web_child("gateway", "local.gateway:create_app", plan.port, environment)
     # Or uvicorn would take a client's X-Forwarded-For for its address.
     yield replace(gateway, command=(*gateway.command, "--no-proxy-headers"))
     if has_agent:
         yield Child("agent", (sys.executable, "-m", "agent"), environment)
+
+
+def _service_child(name: str, port: int, environment: Mapping[str, str]) -> Child:
+    # The gateway says who asks; it is the only one that knows the port.
+    place = {"IOPS_LISTEN_HOST": "127.0.0.1", "IOPS_LISTEN_PORT": str(port), "IOPS_TRUSTED_PROXIES": "127.0.0.1"}
+    command = (sys.executable, "-m", f"services.{name}")
+    return Child(name, command, {**environment, **place}, ready_url=f"http://127.0.0.1:{port}/health/ready")
 
 
 def _web_child(name: str, factory: str, port: int, environment: Mapping[str, str]) -> Child:

@@ -21,8 +21,8 @@ def _loggers_follow_their_configuration() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _whoever_asks_may() -> Iterator[None]:
-    """Most tests are of something else; those of keys and roles turn it on."""
+def _nobody_signs_in() -> Iterator[None]:
+    """Tests that are not about keys and roles need none; everything here is on loopback."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IOPS_AUTH", "off")
         yield

@@ -113,9 +113,9 @@ def test_browsers_are_kept_to_https_where_people_come_in_by_https(public_url: st
 @pytest.mark.parametrize(
     "create",
     [
-        lambda: create_ingest(IngestSettings(public_url=HTTPS)),
-        lambda: create_insights(InsightsSettings(public_url=HTTPS)),
-        lambda: create_alerts(AlertsSettings(public_url=HTTPS)),
+        lambda: create_ingest(IngestSettings(auth="on", public_url=HTTPS)),
+        lambda: create_insights(InsightsSettings(auth="on", public_url=HTTPS)),
+        lambda: create_alerts(AlertsSettings(auth="on", public_url=HTTPS)),
     ],
     ids=["ingest", "insights", "alerts"],
 )
