@@ -89,6 +89,16 @@ def ingest(
 
 
 @app.command()
+def auth(as_json: Json = False) -> None:
+    """What keys cost: CPU of POST /metrics with IOPS_AUTH on and off, in turns (a minute)."""
+    from bench.auth import measure
+    from bench.machine import machine
+
+    figures = {"machine": machine(), **asyncio.run(measure())}
+    typer.echo(json.dumps(figures, indent=None if as_json else 2))
+
+
+@app.command()
 def peers(
     as_json: Json = False,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="At most, for each receiver and size.")] = 60,

@@ -44,9 +44,9 @@ def samples_of(stream: Stream, count: int) -> tuple[Sample, ...]:
     return tuple(samples(stream, start_at=MIDDAY, end_at=end_at, interval_s=INTERVAL_S))
 
 
-def requests(streams: Sequence[Stream], *, count: int, begin_ms: int, step_ms: int) -> Iterator[Request]:
+def requests(streams: Sequence[Stream], *headers: str, count: int, begin_ms: int, step_ms: int) -> Iterator[Request]:
     """Endless: round after round a request of `count` samples of each stream, whose instants go on from `begin_ms`."""
-    templates = [(stream.stream_id, _template(stream, count)) for stream in streams]
+    templates = [(stream.stream_id, _template(stream, count, headers)) for stream in streams]
     at_ms = begin_ms
     while True:
         instants = [instant_to_text(at_ms + index * step_ms).encode() for index in range(count)]
@@ -55,7 +55,7 @@ def requests(streams: Sequence[Stream], *, count: int, begin_ms: int, step_ms: i
         at_ms += count * step_ms
 
 
-def _template(stream: Stream, count: int) -> tuple[bytes, ...]:
+def _template(stream: Stream, count: int, headers: Sequence[str]) -> tuple[bytes, ...]:
     """A request in pieces, between which its instants go: all instants are texts of one length."""
     batch = Batch(
         stream_id=stream.stream_id,
@@ -67,7 +67,7 @@ def _template(stream: Stream, count: int) -> tuple[bytes, ...]:
     text = batch.model_dump_json()
     for sample in batch.samples:
         text = text.replace(sample.model_dump(mode="json")["at"], SLOT_TEXT)
-    request = post("/metrics", text.encode(), "Content-Type: application/json")
+    request = post("/metrics", text.encode(), "Content-Type: application/json", *headers)
     return tuple(request.split(SLOT_TEXT.encode()))
 
 

@@ -17,13 +17,13 @@ async def count_missing(table_url: str, acknowledged: Iterable[Sent]) -> int:
     wanted: dict[str, set[int]] = {}
     for sent in acknowledged:
         wanted.setdefault(sent.stream_id, set()).update(sent.instants())
-    async with _opened_table(table_url) as table:
+    async with opened_table(table_url) as table:
         return sum([len(instants - await _stored(table, stream_id)) for stream_id, instants in wanted.items()])
 
 
 async def count_stored(table_url: str, stream_ids: Iterable[str]) -> int:
     """How many samples of these streams the table has, each instant once."""
-    async with _opened_table(table_url) as table:
+    async with opened_table(table_url) as table:
         return sum([len(await _stored(table, stream_id)) for stream_id in stream_ids])
 
 
@@ -33,6 +33,7 @@ async def _stored(table: Table, stream_id: str) -> set[int]:
 
 
 @asynccontextmanager
-async def _opened_table(url: str) -> AsyncIterator[Table]:
+async def opened_table(url: str) -> AsyncIterator[Table]:
+    """The table double's, without an account."""
     async with resources.open_client("dynamodb", url) as client:
         yield Table(client)

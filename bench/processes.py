@@ -54,12 +54,12 @@ def web(name: str, factory: str, port: int) -> Child:
     return Child(name, command, environment(), ready_url=f"{url_of(port)}/health/ready")
 
 
-def ingest(port: int, table_port: int, settings: Mapping[str, str] | None = None) -> Child:
+def ingest(port: int, table_port: int, settings: Mapping[str, str] | None = None, *, name: str = "ingest") -> Child:
     """The ingest service on the table double."""
     given = {"IOPS_AWS_ENDPOINT_URL": url_of(table_port), "IOPS_AUTH": "off", "IOPS_LISTEN_PORT": str(port)}
     command = (sys.executable, "-m", "services.ingest")
     seen = environment(given | passed_on() | dict(settings or {}))
-    return Child("ingest", command, seen, ready_url=f"{url_of(port)}/health/ready")
+    return Child(name, command, seen, ready_url=f"{url_of(port)}/health/ready")
 
 
 def passed_on() -> dict[str, str]:

@@ -154,6 +154,22 @@ def cost(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> Non
 
 
 @app.command()
+def audit(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    limit: Limit = 50,
+    kind: Annotated[
+        str | None, typer.Option(help="Only these: alert_silenced, key_revoked, flags_changed, ...")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Who changed what in the last year, the newest first; for admins."""
+    from cli.audit import show_audit
+
+    ask(lambda: show_audit(url, kind=kind, limit=limit, as_json=as_json, transport=ctx.obj))
+
+
+@app.command()
 def doctor(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
     """Say what works, who would score and explain right now, and why the others would not."""
     from cli.doctor import examine

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 SIZE_LIMIT_BYTES: Final = 8 * 1024  # SSM's limit for the largest kind of parameter
 READ_TIMEOUT_S: Final = 10.0  # of a whole answer; the client's own time-out is of each part of it
+HISTORY_PAGES: Final = 4  # of SSM, of up to 50 versions
 SHOWN: Final = 5  # of what is wrong with a document
 SHOWN_CHARS: Final = 40  # of a field's name, which anybody may have written
 
@@ -57,6 +58,10 @@ class FlagSource(Protocol):
         """The document, as long as it may be and one byte more. Raises FlagsUnread."""
         ...
 
+    async def changed_by(self, flags: Flags) -> str | None:
+        """Who made it say that; None where the source does not tell."""
+        ...
+
 
 class ParameterSource:
     """The parameter of SSM that the contract names."""
@@ -78,6 +83,35 @@ class ParameterSource:
         except (BotoCoreError, aiohttp.ClientError, OSError, KeyError) as error:
             raise FlagsUnread("away", type(error).__name__) from error
 
+    async def changed_by(self, flags: Flags) -> str | None:
+        """The ARN of whoever wrote the newest version that says so; it needs ssm:GetParameterHistory."""
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                versions = await self._history()
+        except (BotoCoreError, ClientError, aiohttp.ClientError, OSError, LookupError, TypeError) as error:
+            log.warning("flags_history_unread", source=self.name, reason=type(error).__name__)
+            return None
+        for version in sorted(versions, key=lambda each: -int(each.get("Version", 0))):
+            try:
+                says_so = parse_flags(str(version.get("Value")).encode(errors="surrogatepass")) == flags
+            except FlagsUnread:
+                continue
+            if says_so:
+                return str(version.get("LastModifiedUser") or "") or None
+        return None
+
+    async def _history(self) -> list[Any]:
+        """Up to 100 versions, which is all that SSM keeps; oldest first."""
+        versions: list[Any] = []
+        start: dict[str, str] = {}
+        for _ in range(HISTORY_PAGES):
+            reply = await self._client.get_parameter_history(Name=contract.FLAGS_PARAMETER, MaxResults=50, **start)
+            versions += reply["Parameters"]
+            if not reply.get("NextToken"):
+                break
+            start = {"NextToken": reply["NextToken"]}
+        return versions
+
 
 class FileSource:
     """A file on this machine."""
@@ -89,6 +123,10 @@ class FileSource:
     async def read(self) -> bytes:
         """Raises FlagsUnread. No time-out: where the disk hangs, one thread waits, and not one more each turn."""
         return await asyncio.to_thread(self._read)
+
+    async def changed_by(self, _: Flags) -> str | None:
+        """A file does not tell."""
+        return None
 
     def _read(self) -> bytes:
         if not self._path.is_file():  # opening a pipe would wait for its writer, and hold a thread
@@ -105,7 +143,7 @@ class FlagReader:
 
     def __init__(self, source: FlagSource, metrics: Metrics, *, interval_s: float) -> None:
         self.current = Flags()
-        self._source = source
+        self.source = source
         self._interval_s = interval_s
         self._has_read = False
         self._trouble: str | None = None  # what was logged, and has not passed
@@ -122,7 +160,7 @@ class FlagReader:
     async def read(self) -> None:
         """One turn. Whatever is wrong with the source, the last good flags stay."""
         try:
-            flags = parse_flags(await self._source.read())
+            flags = parse_flags(await self.source.read())
         except FlagsUnread as error:
             self._keep(error)
         except Exception as error:  # noqa: BLE001 - a reader that dies makes every replica unready at once
@@ -136,13 +174,13 @@ class FlagReader:
         trouble = str(error) if error.reason == "refused" else error.reason
         if trouble != self._trouble:
             self._trouble = trouble
-            told = {"source": self._source.name, "reason": error.reason, "detail": error.detail}
+            told = {"source": self.source.name, "reason": error.reason, "detail": error.detail}
             log.warning("flags_kept", **told, **self.current.model_dump(), exc_info=cause)
 
     def _take(self, flags: Flags) -> None:
         before, self.current = self.current, flags
         if self._trouble is not None or not self._has_read:
-            log.info("flags_read", source=self._source.name, **flags.model_dump())
+            log.info("flags_read", source=self.source.name, **flags.model_dump())
         self._has_read, self._trouble = True, None
         for flag, value in flags:
             if value != getattr(before, flag):

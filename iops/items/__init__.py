@@ -21,6 +21,7 @@ from iops.items.alerts import (
     overdue_query,
     page_put,
     put_off_update,
+    silence_end_put,
     silence_item,
     silences_query,
     version_check,
@@ -58,7 +59,7 @@ from iops.items.costs import (
     stream_spent_update,
     usd_to_nano,
 )
-from iops.items.deeds import deed_put, item_to_deed
+from iops.items.deeds import SEEN_FLAGS_KEY, deed_put, deeds_where, item_to_deed, seen_flags_put
 from iops.items.findings import (
     REWORDED_SUFFIX,
     Word,
@@ -118,6 +119,7 @@ from iops.items.streams import (
 
 __all__ = [
     "REWORDED_SUFFIX",
+    "SEEN_FLAGS_KEY",
     "UNREADABLE",
     "Arrived",
     "DayCost",
@@ -152,6 +154,7 @@ __all__ = [
     "day_settled_update",
     "day_spent_update",
     "deed_put",
+    "deeds_where",
     "delete_present",
     "deliveries_query",
     "delivery_item",
@@ -211,6 +214,8 @@ __all__ = [
     "rollup_hour_ms",
     "rollup_update",
     "rollups_query",
+    "seen_flags_put",
+    "silence_end_put",
     "silence_item",
     "silences_query",
     "silent_hosts_query",

@@ -185,6 +185,16 @@ def silence_item(silence: Silence) -> Item:
     }
 
 
+def silence_end_put(silence: Silence, *, was_to_end_at: datetime) -> Item:
+    """Stores the end of a silence; holds only if nobody ended it before."""
+    return {
+        "Item": silence_item(silence),
+        "ConditionExpression": "#ts = :was",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": {":was": number(to_epoch_ms(was_to_end_at))},
+    }
+
+
 def item_to_silence(item: Item) -> Silence:
     """A `silence` row."""
     return Silence.model_validate_json(item["doc"]["S"])

@@ -13,6 +13,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from iops import items
 from iops.alert import Alert
+from iops.audit import Deed, DeedKind
+from iops.auth import Caller
 from iops.body import OptionalWords, body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
 from iops.gate import Operator
@@ -20,6 +22,7 @@ from iops.items import Item
 from iops.problems import error_responses
 from iops.request_line import note
 from iops.table import Table
+from iops.witness import deed_of
 from services.alerts import episode
 from services.alerts.docket import Docket
 from services.alerts.episode import Step, Wish
@@ -34,6 +37,7 @@ LONGEST_WAIT_S: Final = 0.05
 ERRORS: Final = error_responses(NotFound, SlowBody, Conflict, BodyTooLarge, InvalidInput, TableUnavailable)
 
 Decide = Callable[[Alert, datetime], Step | None]
+Witness = Callable[[Alert, datetime], Deed]  # of the alert as it was before
 
 
 class ReasonBody(BaseModel):
@@ -52,7 +56,10 @@ async def acknowledge_alert(request: Request, service: Service, caller: Operator
     body, by = await read_body(request, ReasonBody, or_none=True), caller.name
     note(request, deed="acknowledge", alert_id=alert_id, by=by)
     return await act(
-        service, alert_id, lambda alert, now: episode.acknowledge(alert, by=by, reason=body.reason, now=now)
+        service,
+        alert_id,
+        lambda alert, now: episode.acknowledge(alert, by=by, reason=body.reason, now=now),
+        witness=_witness(request, caller, DeedKind.ALERT_ACKNOWLEDGED, reason=body.reason),
     )
 
 
@@ -64,7 +71,10 @@ async def silence_alert(request: Request, service: Service, caller: Operator, al
     until = body.span(service.clock()).ends_at
     note(request, deed="silence", alert_id=alert_id, by=by, until=until.isoformat())
     return await act(
-        service, alert_id, lambda alert, now: episode.silence(alert, until=until, by=by, reason=body.reason, now=now)
+        service,
+        alert_id,
+        lambda alert, now: episode.silence(alert, until=until, by=by, reason=body.reason, now=now),
+        witness=_witness(request, caller, DeedKind.ALERT_SILENCED, reason=body.reason, until=until.isoformat()),
     )
 
 
@@ -74,7 +84,20 @@ async def resolve_alert(request: Request, service: Service, caller: Operator, al
     and people are told of it again, at most every 30 minutes."""
     body, by = await read_body(request, ReasonBody, or_none=True), caller.name
     note(request, deed="resolve", alert_id=alert_id, by=by)
-    return await act(service, alert_id, lambda alert, now: episode.resolve(alert, by=by, reason=body.reason, now=now))
+    return await act(
+        service,
+        alert_id,
+        lambda alert, now: episode.resolve(alert, by=by, reason=body.reason, now=now),
+        witness=_witness(request, caller, DeedKind.ALERT_RESOLVED, reason=body.reason),
+    )
+
+
+def _witness(request: Request, caller: Caller, kind: DeedKind, **said: str | None) -> Witness:
+    def tell(alert: Alert, now: datetime) -> Deed:
+        told = {"stream_id": alert.stream_id, "prediction_type": alert.prediction_type, "was": alert.state, **said}
+        return deed_of(request, caller, kind, about=alert.alert_id, now=now, detail=told)
+
+    return tell
 
 
 async def _forgets(table: Table, step: Step) -> list[Item]:
@@ -83,9 +106,10 @@ async def _forgets(table: Table, step: Step) -> list[Item]:
     return [{"Update": items.stream_forget_update(items.item_to_stream(row))}] if row else []
 
 
-async def act(service: Alerts, alert_id: str, decide: Decide) -> Alert:
+async def act(service: Alerts, alert_id: str, decide: Decide, *, witness: Witness | None = None) -> Alert:
     """The alert after what `decide` says of it, in one transaction; as it is where that is nothing.
 
+    `witness` says what the audit is to hold of it; None where that holds a silence of many instead.
     Raises NotFound, what `decide` raises, TableUnavailable, and Conflict where others kept changing it.
     """
 
@@ -98,7 +122,8 @@ async def act(service: Alerts, alert_id: str, decide: Decide) -> Alert:
         if step is None:
             return alert
         await docket.take(step)
-        await docket.commit(*await _forgets(service.table, step))
+        audit: list[Item] = [{"Put": items.deed_put(witness(alert, docket.now))}] if witness else []
+        await docket.commit(*await _forgets(service.table, step), *audit)
         for change in docket.changes:
             log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
         return await docket.alert(alert_id) or alert

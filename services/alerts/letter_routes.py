@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
+from iops import items
+from iops.audit import DeedKind
+from iops.auth import Caller
 from iops.body import body_schema, read_body
-from iops.errors import BodyTooLarge, BusUnavailable, InvalidInput, SlowBody
+from iops.errors import BodyTooLarge, BusUnavailable, Conflict, InvalidInput, SlowBody, TableUnavailable
 from iops.gate import Operator
+from iops.items import Item
 from iops.problems import error_responses
+from iops.table import Table
+from iops.witness import deed_of
 from services.alerts.letters import LetterQueue, LetterView, view_letter
-from services.alerts.redrive import KEPT_LIMIT, Redrive
+from services.alerts.redrive import KEPT_LIMIT, Redrive, Redriven
+from services.alerts.routes import Alerts
+from services.alerts.routes import Service as AlertsService
 
 log = structlog.get_logger()
 router = APIRouter(prefix="/alerts/dead-letters", tags=["dead letters"])
 
 LOOKED_AT: Final = 10  # letters of each queue, to say how old they are
 REDRIVE_LIMIT: Final = 1_000
+LONGEST_WAIT_S: Final = 0.2  # between attempts to write down what was done
 
 
 async def _redrive(request: Request) -> Redrive:
@@ -83,10 +94,10 @@ async def list_dead_letters(
 
 @router.post(
     "/redrive",
-    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, BusUnavailable),
+    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, BusUnavailable, TableUnavailable),
     openapi_extra=body_schema(RedriveRequest),
 )
-async def redrive(request: Request, service: Service, _: Operator) -> RedriveReport:
+async def redrive(request: Request, service: Service, alerts: AlertsService, caller: Operator) -> RedriveReport:
     """Sends dead letters where they were bound for: a dry run unless the body says `"dry_run": false`.
 
     A scoring goes to its queue, an event to the bus, a message to the topic and so to all its subscribers.
@@ -94,7 +105,10 @@ async def redrive(request: Request, service: Service, _: Operator) -> RedriveRep
     asked = await read_body(request, RedriveRequest)
     if asked.dry_run:
         return await _dry_run(service, asked)
+    await alerts.table.check()  # nothing is sent that could not be written down
     done = await service.run(asked.queue, limit=asked.limit)
+    if done.accepted.total:
+        await _write_down(request, alerts, caller, asked.queue, done)
     left = await service.letters.count(asked.queue)
     log.info(
         "dead_letters_redriven",
@@ -114,6 +128,29 @@ async def redrive(request: Request, service: Service, _: Operator) -> RedriveRep
         left=left,
         stopped_by=done.stopped_by,
     )
+
+
+async def _write_down(request: Request, alerts: Alerts, caller: Caller, queue: LetterQueue, done: Redriven) -> None:
+    """After the letters went: no transaction holds queues and the table. Raises TableUnavailable, loudly."""
+    told = {"replayed": done.accepted.total, "unreadable": done.unreadable.total, "stopped_by": done.stopped_by}
+    deed = deed_of(request, caller, DeedKind.LETTERS_REDRIVEN, about=queue, now=alerts.clock(), detail=told)
+    try:
+        await _insist(alerts.table, {"Put": items.deed_put(deed)})
+    except TableUnavailable as error:
+        log.error("deed_lost", **deed.model_dump(mode="json"))  # noqa: TRY400 - the reason is in the answer
+        sent = f"{done.accepted.total} letters were sent again, and the audit could not be written: {error.detail}"
+        raise TableUnavailable(sent) from error
+
+
+async def _insist(table: Table, write: Item) -> None:
+    """Three times, since the letters are gone already. Raises TableUnavailable."""
+    with suppress(Conflict):  # an attempt whose answer was lost had stored it
+        await AsyncRetrying(
+            retry=retry_if_exception_type(TableUnavailable),
+            stop=stop_after_attempt(3),
+            wait=wait_random(0, LONGEST_WAIT_S),
+            reraise=True,
+        )(table.transact, [write])
 
 
 async def _view(service: Redrive, queue: LetterQueue, *, limit: int, shows: bool) -> QueueView:

@@ -58,9 +58,17 @@ async def quieten(service: Alerts, silence: Silence, alerts: Sequence[Alert]) ->
     return await _change_all(service, alerts, decide)
 
 
-async def wake(service: Alerts, silence: Silence, *, by: str) -> Outcome:
-    """Lets the alerts fire again that it silenced, unless another silence matches them: then that one's end holds."""
+async def read_quiet(service: Alerts, silence: Silence) -> list[Alert]:
+    """The alerts that it still silences, though somebody ended it."""
     if silence.was_to_end_at is None:
+        return []
+    alerts = await _matching(service, silence, AlertState.SILENCED)
+    return [alert for alert in alerts if alert.silenced_until == silence.was_to_end_at]
+
+
+async def wake(service: Alerts, silence: Silence, alerts: Sequence[Alert], *, by: str) -> Outcome:
+    """Lets them fire again, unless another silence matches them: then that one's end holds."""
+    if not alerts:
         return Outcome(0, 0)
     request = items.silences_query(now_ms=to_epoch_ms(service.clock()))
     listed = [each for row in await service.table.query(request) if (each := read_silence(row)) is not None]
@@ -72,7 +80,7 @@ async def wake(service: Alerts, silence: Silence, *, by: str) -> Outcome:
         until = silenced_until(others, alert.stream_id, alert.peer_group, alert.prediction_type, now=now)
         return episode.unsilence(alert, until=until, by=by, reason="the silence was ended", now=now)
 
-    return await _change_all(service, await _matching(service, silence, AlertState.SILENCED), decide)
+    return await _change_all(service, alerts, decide)
 
 
 async def _matching(service: Alerts, silence: Silence, *states: AlertState) -> list[Alert]:

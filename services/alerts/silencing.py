@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -10,14 +11,17 @@ from ulid import ULID
 
 from iops import items
 from iops.alert import Silence, SilenceScope
+from iops.audit import Deed, DeedKind
+from iops.auth import Caller
 from iops.body import body_schema, harmless, read_body
 from iops.clock import to_epoch_ms
-from iops.errors import BodyTooLarge, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
+from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
 from iops.gate import Operator, Viewer
 from iops.insight import PredictionType
 from iops.problems import error_responses
 from iops.request_line import note
-from services.alerts.quieten import Outcome, quieten, read_loud, wake
+from iops.witness import deed_of
+from services.alerts.quieten import Outcome, quieten, read_loud, read_quiet, wake
 from services.alerts.routes import Alerts, Cursor, Limit, Service
 from services.alerts.silences import read_silence
 from services.alerts.span import SpanBody
@@ -87,7 +91,8 @@ async def make_silence(request: Request, service: Service, caller: Operator) -> 
         created_by=caller.name,
     )
     alerts = await read_loud(service, silence)  # before it is stored: a table that is away leaves nothing half done
-    await service.table.put(items.silence_item(silence))
+    deed = _deed((request, caller, service.clock()), DeedKind.SILENCE_MADE, silence, alerts_to_silence=len(alerts))
+    await service.table.transact([{"Put": {"Item": items.silence_item(silence)}}, {"Put": items.deed_put(deed)}])
     outcome = await quieten(service, silence, alerts)
     note(request, deed="make_silence", silence_id=silence.silence_id, by=silence.created_by, missed=outcome.missed)
     return _view(silence, outcome)
@@ -111,7 +116,7 @@ async def list_silences(
     return SilencePage(items=silences, cursor=next_cursor)
 
 
-@router.delete("/alerts/silences/{silence_id}", responses=error_responses(NotFound, TableUnavailable))
+@router.delete("/alerts/silences/{silence_id}", responses=error_responses(NotFound, Conflict, TableUnavailable))
 async def end_silence(
     request: Request, service: Service, caller: Operator, silence_id: Annotated[str, Path(max_length=64)]
 ) -> SilenceView:
@@ -121,10 +126,16 @@ async def end_silence(
         raise NotFound(f"there is no silence {silence_id!r}, or it ended more than 90 days ago")
     silence, now, by = items.item_to_silence(row), service.clock(), caller.name
     if silence.ends_at > now:
-        changes = {"ends_at": now, "was_to_end_at": silence.ends_at, "ended_by": by}
-        silence = silence.model_copy(update=changes)
-        await service.table.put(items.silence_item(silence))
-    outcome = await wake(service, silence, by=by)
+        was_to_end_at = silence.ends_at
+        silence = silence.model_copy(update={"ends_at": now, "was_to_end_at": was_to_end_at, "ended_by": by})
+        deed = _deed((request, caller, now), DeedKind.SILENCE_ENDED, silence)
+        ending = {"Put": items.silence_end_put(silence, was_to_end_at=was_to_end_at)}
+        await service.table.transact([ending, {"Put": items.deed_put(deed)}])
+        alerts = await read_quiet(service, silence)  # after it: none opens in this silence any more
+    elif alerts := await read_quiet(service, silence):  # that were missed when it ended
+        deed = _deed((request, caller, now), DeedKind.SILENCE_ENDED, silence, alerts_missed_before=len(alerts))
+        await service.table.transact([{"Put": items.deed_put(deed)}])
+    outcome = await wake(service, silence, alerts, by=by)
     note(request, deed="end_silence", silence_id=silence_id, by=by, missed=outcome.missed)
     return _view(silence, outcome)
 
@@ -134,6 +145,21 @@ async def _refuse_too_many(service: Alerts) -> None:
     rows, _ = await service.table.query_page(request | {"Limit": SILENCES_LIMIT})
     if len(rows) >= SILENCES_LIMIT:
         raise InvalidInput([Problem("scope", f"there are {SILENCES_LIMIT} silences already; end some of them first")])
+
+
+def _deed(asked: tuple[Request, Caller, datetime], kind: DeedKind, silence: Silence, **counts: int) -> Deed:
+    """What becomes of each alert stands in its own history, with the same name."""
+    request, caller, now = asked
+    told = {
+        "scope": silence.scope,
+        "value": silence.value,
+        "begins_at": silence.begins_at.isoformat(),
+        "ends_at": silence.ends_at.isoformat(),
+        "was_to_end_at": silence.was_to_end_at.isoformat() if silence.was_to_end_at else None,
+        "reason": silence.reason,
+        **counts,
+    }
+    return deed_of(request, caller, kind, about=silence.silence_id, now=now, detail=told)
 
 
 def _view(silence: Silence, outcome: Outcome) -> SilenceView:

@@ -19,10 +19,11 @@ from iops.people import open_people
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, costs, feedback, routes, tiers
+from services.insights import analyse, audit, costs, feedback, routes, tiers
 from services.insights.absence import Absence
 from services.insights.chain import Judging, load_model, open_judging
 from services.insights.explaining import Explaining, open_explaining
+from services.insights.flag_watch import FlagWatch
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.settings import InsightsSettings
@@ -60,7 +61,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             async with running(health, **_loops(parts, configured, now, metrics)):
                 yield
 
-    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
+    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router, audit.router]
     return create_service(
         "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
     )
@@ -125,6 +126,7 @@ def _loops(
     model_secrets = parts.explaining.models.secrets
     return {
         "flags": parts.flags.run(),
+        "flag_watch": FlagWatch(parts.table, parts.flags, now).run(),
         "scoring": scoring.run(),
         "rollups": rollups.run(),
         "settlements": parts.explaining.purse.run(),

@@ -7,13 +7,16 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from iops.audit import Deed, DeedKind
+from iops.auth import Caller
 from iops.body import OptionalWords, body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
 from iops.gate import Operator
-from iops.insight import Feedback, PredictionType, Verdict
+from iops.insight import Feedback, Insight, PredictionType, Verdict
 from iops.problems import error_responses
 from iops.request_line import note
-from services.insights.hear import Said, hear
+from iops.witness import deed_of
+from services.insights.hear import Said, Witness, hear
 from services.insights.routes import Service
 
 router = APIRouter(tags=["insights"])
@@ -64,7 +67,22 @@ async def post_feedback(
         prediction_type=body.prediction_type,
         given_by=caller.name,
         request_key=idempotency_key or None,
+        witness=_witness(request, caller),
     )
     feedback = await hear(service.table, insight_id, said, clock=service.clock, quiet=service.dismissal_quiet)
     note(request, insight_id=feedback.insight_id, feedback_id=feedback.feedback_id, verdict=str(feedback.verdict))
     return feedback
+
+
+def _witness(request: Request, caller: Caller) -> Witness:
+    def tell(insight: Insight, feedback: Feedback) -> Deed:
+        told = {
+            "stream_id": insight.stream_id,
+            "verdict": feedback.verdict,
+            "prediction_type": feedback.prediction_type,
+            "text": feedback.text,
+        }
+        now, about = feedback.created_at, insight.insight_id
+        return deed_of(request, caller, DeedKind.FEEDBACK_GIVEN, about=about, now=now, detail=told)
+
+    return tell

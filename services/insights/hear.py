@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from ulid import ULID
 
 from iops import items
+from iops.audit import Deed
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE
 from iops.errors import Conflict, InvalidInput, NotFound, Problem
@@ -24,6 +25,9 @@ WORDS_LIMIT: Final = 100  # on one insight; more is a program gone wrong
 A_MOMENT: Final = timedelta(milliseconds=1)  # what the table tells apart
 
 
+Witness = Callable[[Insight, Feedback], Deed]
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What somebody says of an insight."""
@@ -33,6 +37,7 @@ class Said:
     prediction_type: PredictionType | None  # what it was instead, where the cause was wrong
     given_by: str
     request_key: str | None  # under which the sender would repeat it; None: it is known by its content
+    witness: Witness  # says what the audit is to hold of it
 
 
 async def read_insight(table: Table, insight_id: str) -> Insight:
@@ -97,7 +102,7 @@ def _says(feedback: Feedback, said: Said) -> bool:
 async def _store(
     table: Table, insight: Insight, said: Said, *, words: Sequence[Word], now: datetime, quiet: timedelta
 ) -> Feedback:
-    """The feedback, its place beside the insight and what becomes quiet, all or none; raises Conflict."""
+    """The feedback, its place beside the insight, its deed and what becomes quiet: all or none; raises Conflict."""
     if len(words) >= WORDS_LIMIT:
         raise _refusal("insight_id", f"has {WORDS_LIMIT} words already; no more are taken")
     row = await table.get(items.key_of(insight.stream_id, "stream"))
@@ -117,7 +122,11 @@ async def _store(
         quiet_until=created_at + quiet if is_quieting else None,
     )
     word = Word(feedback, said.request_key)
-    writes: list[Item] = [{"Put": {"Item": items.feedback_item(feedback)}}, {"Put": items.word_put(word, len(words))}]
+    writes: list[Item] = [
+        {"Put": {"Item": items.feedback_item(feedback)}},
+        {"Put": items.word_put(word, len(words))},
+        {"Put": items.deed_put(said.witness(insight, feedback))},
+    ]
     await table.transact(writes + _quiet_writes(stream, insight.prediction_type, feedback))
     return feedback
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from iops.audit import Deed, DeedKind
+from iops.auth import Role
 from iops.baseline import Baseline, make_baseline
 from iops.clock import to_epoch_ms
 from iops.insight import Finding, PredictionType
@@ -90,3 +92,8 @@ def clock_at(at: datetime = AT) -> Callable[[], datetime]:
 def examples(count: int) -> int:
     """So many examples where nobody waits; a quarter of them at a desk, where the layer takes less than 10 s."""
     return count if os.environ.get("CI") else max(10, count // 4)
+
+
+def a_deed(deed_id: str = "d", **fields: Any) -> Deed:
+    usual: dict[str, Any] = {"at": AT, "kind": DeedKind.KEY_REVOKED, "about": "k", "by": "ann", "role": Role.ADMIN}
+    return Deed(deed_id=deed_id, **usual | {"address": "10.0.0.7", "request_id": "r"} | fields)

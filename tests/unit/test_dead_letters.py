@@ -7,14 +7,17 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from structlog.testing import capture_logs
 
+from iops import items
 from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from iops.web import Health, create_service
 from services.alerts import letter_routes, routes
 from services.alerts.dead_letters import LetterCounts
 from services.alerts.letters import LetterQueue
-from tests.unit.fakes import FakeBus, aws_error
+from tests.unit.builders import clock_at
+from tests.unit.fakes import FakeBus, FakeTable, aws_error
 from tests.unit.post import RULE_SAYS, SNS_SAYS, FakePost, a_notification_body, an_event_body
 from tests.unit.routed import nothing_to_open
 
@@ -36,8 +39,9 @@ class Office:
     """The routes on a post and a bus of their own."""
 
     def __init__(self, app: FastAPI) -> None:
-        self.post, self.bus = FakePost(), FakeBus()
+        self.post, self.bus, self.table = FakePost(), FakeBus(), FakeTable()
         app.state.redrive = self.post.redrive(self.bus)
+        app.state.alerts = routes.Alerts(self.table.table(), clock_at(), ["bus"])
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
 
     async def get(self, **params: Any) -> Any:
@@ -210,6 +214,49 @@ async def test_a_topic_that_was_deleted_keeps_the_letters(office: Office) -> Non
 
     assert "Publish failed" in report["stopped_by"]
     assert office.post.seen(LetterQueue.SUBSCRIPTION) == [stays]
+
+
+def deeds(office: Office) -> list[Any]:
+    return [(deed.kind, deed.about, deed.detail) for deed in map(items.item_to_deed, office.table.of_type("audit"))]
+
+
+async def test_the_audit_says_what_a_redrive_sent_and_why_it_stopped(office: Office) -> None:
+    for _ in range(3):
+        office.post.add(LetterQueue.RULE, an_event_body())
+    office.bus.accepts.extend([1, 0, 0])
+
+    for _ in range(2):  # the second one sends nothing
+        await office.redrive(LetterQueue.RULE, dry_run=False)
+
+    told = {"replayed": "1", "unreadable": "0", "stopped_by": "the bus did not accept an event"}
+    assert deeds(office) == [("letters_redriven", "rule", told)]
+
+
+async def test_nothing_is_sent_while_it_could_not_be_written_down(office: Office) -> None:
+    stays = office.post.add(LetterQueue.RULE, an_event_body())
+    office.table.is_away = True
+
+    answer = await office.client.post(f"{PATH}/redrive", json={"queue": "rule", "dry_run": False})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "table_unavailable")
+    assert (office.bus.entries, office.post.seen(LetterQueue.RULE)) == ([], [stays])
+
+
+@pytest.mark.parametrize(("failures", "status", "rows"), [(2, 200, 1), (3, 503, 0)])
+async def test_what_was_sent_is_written_down_or_told_loudly(
+    office: Office, monkeypatch: pytest.MonkeyPatch, failures: int, status: int, rows: int
+) -> None:
+    monkeypatch.setattr(letter_routes, "LONGEST_WAIT_S", 0.0)
+    office.post.add(LetterQueue.RULE, an_event_body())
+    office.table.failures["TransactWriteItems"].extend([aws_error("ThrottlingException")] * failures)
+
+    with capture_logs() as lines:
+        answer = await office.client.post(f"{PATH}/redrive", json={"queue": "rule", "dry_run": False})
+
+    assert (answer.status_code, len(deeds(office))) == (status, rows)
+    lost = [line["detail"]["replayed"] for line in lines if line["event"] == "deed_lost"]
+    assert lost == ([] if rows else ["1"])
+    assert rows or "1 letters were sent again" in answer.json()["detail"]
 
 
 async def test_no_more_are_sent_than_were_asked_for(office: Office) -> None:

@@ -154,9 +154,17 @@ async def test_an_unknown_silence_is_a_404(desk: Desk) -> None:
     assert (await desk.ask("DELETE", "/alerts/silences/x", 404))["code"] == "not_found"
 
 
-async def test_alerts_that_cannot_be_changed_are_counted(desk: Desk) -> None:
+async def test_alerts_that_cannot_be_changed_are_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await three_alerts(desk)
-    desk.table.failures["TransactWriteItems"].append(aws_error("ThrottlingException"))
+    (alert,) = (await desk.get("/alerts?stream_id=web-1:sda"))["items"]
+    change = desk.table._change
+
+    def refuse(write: Any) -> None:
+        if write.get("Put", {}).get("Item", {}).get("entity_id") == {"S": f"alert#{alert['alert_id']}"}:
+            raise aws_error("ThrottlingError")
+        change(write)
+
+    monkeypatch.setattr(desk.table, "_change", refuse)
 
     made = await desk.post("/alerts/silences", 201, scope="prediction_type", value="stall", **HOUR)
 
