@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from iops.errors import Forbidden
 from iops.telemetry import default_peer_group
 
 EVERY_STREAM: Final = "*"
@@ -66,6 +67,11 @@ class Caller:
     def may_see(self, stream_id: str) -> bool:
         """Whether the stream is theirs, to write or to read as the role says."""
         return self.sees_all or stream_id.startswith(self._beginnings) or stream_id in self._ids
+
+    def check_sees_all(self, what: str) -> None:
+        """Raises Forbidden where some streams are not theirs, since `what` is of all of them."""
+        if not self.sees_all:
+            raise Forbidden(f"{what} of all streams, and {self.name} sees {', '.join(self.streams)}")
 
     def may_join(self, stream_id: str, peer_group: str) -> bool:
         """Whether they may write the stream into the group: into its own host's, or one whose name is theirs too.

@@ -17,10 +17,11 @@ from tenacity import (
 )
 
 from iops import contract, items
+from iops.auth import Caller
 from iops.aws import CONNECTIONS, naming_failures, open_client
 from iops.batch_write import BatchWriter, open_credentials
 from iops.errors import TableUnavailable
-from iops.items import Item
+from iops.items import Item, Where
 from iops.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 WRITE_LIMIT: Final = 25  # items, DynamoDB's limit for BatchWriteItem
 LIST_PAGES_LIMIT: Final = 20  # reads for one page of a filtered list
+# Of a list that is filtered by whose rows they are: more of one instant, all of them others', would be a list's end.
+OWN_READ_ROWS: Final = 1_000
 READ_ATTEMPTS: Final = 4
 READ_DEADLINE_S: Final = 5.0
 RESEND_FIRST_WAIT_S: Final = 0.05
@@ -106,6 +109,11 @@ class Table:
 
         return await _repeating(read)
 
+    async def get_own(self, key: Item, caller: Caller) -> Item | None:
+        """The same of what is the caller's; None also where it is another's, as if there were none."""
+        row = await self.get(key)
+        return row if row is not None and items.is_own(row, caller) else None
+
     async def query_page(self, request: Item) -> tuple[list[Item], Item | None]:
         """One page of a Query written by `iops.items`, and the key to go on from (None at the end)."""
 
@@ -130,22 +138,29 @@ class Table:
                 return
 
     async def list_page(
-        self, entity_type: str, *, limit: int, cursor: str | None, where: tuple[str, Item] | None = None
+        self, entity_type: str, *, caller: Caller, limit: int, cursor: str | None, where: Where | None = None
     ) -> tuple[list[Item], str | None]:
-        """Up to `limit` rows of one kind, newest first, that satisfy `where`; and the cursor of the next page.
+        """Up to `limit` of the caller's rows of one kind, newest first, that satisfy `where`; and the next page's
+        cursor, which names no row of others.
 
         Raises InvalidCursor. Reads a bounded number of pages, so a rare match may leave the page short but the cursor
         goes on.
         """
         found: list[Item] = []
+        kept = items.where_all(where, items.where_own(entity_type, caller))
         start = items.cursor_to_start(cursor, entity_type)
         for _ in range(LIST_PAGES_LIMIT):
-            request = items.list_query(entity_type, limit=limit - len(found), start=start)
-            page, start = await self.query_page(items.only_where(request, *where) if where else request)
+            read = limit - len(found) if caller.sees_all else OWN_READ_ROWS
+            request = items.list_query(entity_type, limit=read, start=start)
+            page, start = await self.query_page(items.only_where(request, *kept) if kept else request)
             found += page
             if start is None or len(found) >= limit:
                 break
-        return found, items.start_to_cursor(start)
+        if start is not None and (caller.sees_all or not found):
+            return found, items.start_to_cursor(start) if caller.sees_all else items.instant_to_cursor(start)
+        if start is None and len(found) <= limit:
+            return found, None
+        return found[:limit], items.start_to_cursor(found[:limit][-1])
 
     async def check(self) -> None:
         """Raises TableUnavailable unless the table answers and is active."""

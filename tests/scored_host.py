@@ -25,6 +25,7 @@ from services.insights.scorers import Canary, LocalScorer
 from services.insights.settings import MODEL_DIR
 from services.insights.tell import Teller
 from services.insights.windows import Windows
+from tests.unit.builders import EVERYBODY
 from tests.unit.fakes import FakeTable
 from tests.unit.words import a_teller
 
@@ -71,7 +72,7 @@ async def score_host(host: Host, span: Span, *, has_model: bool = True) -> dict[
 
 
 async def _evidence(fake: FakeTable, scorer: Scorer, teller: Teller, stream_id: str, at: datetime) -> Evidence:
-    examined = await scorer.examine(await find_stream(fake.table(), stream_id))
+    examined = await scorer.examine(await find_stream(fake.table(), stream_id, EVERYBODY))
     assert examined is not None, f"{stream_id} has no samples of late"
     return await teller.gather(examined.stream, examined.findings, examined.window, now=at)
 

@@ -88,6 +88,7 @@ from iops.items.hosts import (
     silent_hosts_query,
 )
 from iops.items.keys import api_key_key, api_key_put, api_key_used_update, item_to_api_key
+from iops.items.own import Where, is_own, where_all, where_own
 from iops.items.rollups import (
     is_rollup,
     item_to_late,
@@ -99,7 +100,17 @@ from iops.items.rollups import (
     rollup_update,
     rollups_query,
 )
-from iops.items.rows import UNREADABLE, Item, cursor_to_start, key_of, key_text, list_query, only_where, start_to_cursor
+from iops.items.rows import (
+    UNREADABLE,
+    Item,
+    cursor_to_start,
+    instant_to_cursor,
+    key_of,
+    key_text,
+    list_query,
+    only_where,
+    start_to_cursor,
+)
 from iops.items.streams import (
     SeenStream,
     Standing,
@@ -130,6 +141,7 @@ __all__ = [
     "Standing",
     "Stream",
     "StreamCost",
+    "Where",
     "Word",
     "alert_put",
     "api_key_key",
@@ -166,6 +178,8 @@ __all__ = [
     "host_put",
     "insight_item",
     "insights_of_stream_query",
+    "instant_to_cursor",
+    "is_own",
     "is_rollup",
     "item_to_alert",
     "item_to_api_key",
@@ -229,6 +243,8 @@ __all__ = [
     "stream_standing_update",
     "usd_to_nano",
     "version_check",
+    "where_all",
+    "where_own",
     "word_put",
     "words_query",
     "words_update",

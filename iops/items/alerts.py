@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Final
 
 from iops import contract
-from iops.alert import Alert, Change, Event, Page, Silence
+from iops.alert import Alert, Change, Event, Page, Silence, SilenceScope
 from iops.clock import to_epoch_ms
+from iops.items.own import ABOUT
 from iops.items.rows import Item, key_of, number
 
 CHANGE_PREFIX: Final = "change#"
@@ -178,7 +179,9 @@ def put_off_update(key: Item, *, owner: str, until_ms: int, attempts: int) -> It
 
 def silence_item(silence: Silence) -> Item:
     """The row of a silence, which lists it by its end."""
+    names_its_streams = silence.scope is not SilenceScope.PREDICTION_TYPE
     return key_of(f"silence#{silence.silence_id}", "silence") | {
+        **({ABOUT: {"S": silence.value}} if names_its_streams else {}),
         contract.TIME_KEY: number(to_epoch_ms(silence.ends_at)),
         contract.TTL_ATTRIBUTE: _after(silence.ends_at, contract.ALERT_TTL_S),
         "doc": {"S": silence.model_dump_json()},

@@ -9,6 +9,7 @@ from iops.errors import InvalidCursor
 
 Item = dict[str, Any]  # in DynamoDB's own notation: {"entity_id": {"S": "web-1:nvme0n1"}, ...}
 
+NO_ROW = "-"  # the name in a cursor that stands for an instant
 UNREADABLE = (ValueError, LookupError, TypeError)  # of a damaged row; pydantic's refusal is a ValueError
 
 
@@ -50,12 +51,15 @@ def only_where(request: Item, expression: str, values: Item) -> Item:
     )
 
 
-def start_to_cursor(start: Item | None) -> str | None:
-    """Where a list goes on, as a caller may hold it; None at the end."""
-    if start is None:
-        return None
+def start_to_cursor(start: Item) -> str:
+    """Where a list goes on, as a caller may hold it: after a row, whose name it has."""
     text = f"{start[contract.TIME_KEY]['N']} {start[contract.PARTITION_KEY]['S']}"
     return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def instant_to_cursor(start: Item) -> str:
+    """The same without the name of the row, which is somebody else's: from just before all rows of its instant."""
+    return start_to_cursor({**key_of(NO_ROW, ""), contract.TIME_KEY: number(int(start[contract.TIME_KEY]["N"]) + 1)})
 
 
 def cursor_to_start(cursor: str | None, entity_type: str) -> Item | None:

@@ -26,7 +26,7 @@ from iops.witness import deed_of
 from services.alerts import episode
 from services.alerts.docket import Docket
 from services.alerts.episode import Step, Wish
-from services.alerts.routes import AlertId, Alerts, Service, unknown
+from services.alerts.routes import AlertId, Alerts, Service, read_alert, unknown
 from services.alerts.span import SpanBody
 
 log = structlog.get_logger()
@@ -54,6 +54,7 @@ class ReasonBody(BaseModel):
 async def acknowledge_alert(request: Request, service: Service, caller: Operator, alert_id: AlertId) -> Alert:
     """Says that somebody is at it: no reminders. Twice is once; what is resolved is a 422."""
     body, by = await read_body(request, ReasonBody, or_none=True), caller.name
+    await read_alert(service.table, alert_id, caller)  # NotFound where it is not theirs
     note(request, deed="acknowledge", alert_id=alert_id, by=by)
     return await act(
         service,
@@ -69,6 +70,7 @@ async def silence_alert(request: Request, service: Service, caller: Operator, al
     already stays; what is resolved is a 422."""
     body, by = await read_body(request, SpanBody), caller.name
     until = body.span(service.clock()).ends_at
+    await read_alert(service.table, alert_id, caller)  # NotFound where it is not theirs
     note(request, deed="silence", alert_id=alert_id, by=by, until=until.isoformat())
     return await act(
         service,
@@ -83,6 +85,7 @@ async def resolve_alert(request: Request, service: Service, caller: Operator, al
     """Says that it is over. Twice is once. Where the trouble is still found, it opens again after two more scorings,
     and people are told of it again, at most every 30 minutes."""
     body, by = await read_body(request, ReasonBody, or_none=True), caller.name
+    await read_alert(service.table, alert_id, caller)  # NotFound where it is not theirs
     note(request, deed="resolve", alert_id=alert_id, by=by)
     return await act(
         service,

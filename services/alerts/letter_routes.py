@@ -14,7 +14,7 @@ from iops import items
 from iops.audit import DeedKind
 from iops.auth import Caller
 from iops.body import body_schema, read_body
-from iops.errors import BodyTooLarge, BusUnavailable, Conflict, InvalidInput, SlowBody, TableUnavailable
+from iops.errors import BodyTooLarge, BusUnavailable, Conflict, Forbidden, InvalidInput, SlowBody, TableUnavailable
 from iops.gate import Operator
 from iops.items import Item
 from iops.problems import error_responses
@@ -31,6 +31,7 @@ router = APIRouter(prefix="/alerts/dead-letters", tags=["dead letters"])
 LOOKED_AT: Final = 10  # letters of each queue, to say how old they are
 REDRIVE_LIMIT: Final = 1_000
 LONGEST_WAIT_S: Final = 0.2  # between attempts to write down what was done
+DEAD_LETTERS: Final = "dead letters are"
 
 
 async def _redrive(request: Request) -> Redrive:
@@ -79,14 +80,18 @@ class RedriveReport(BaseModel):
     stopped_by: str | None = Field(description="why it ended early; null: it did not")
 
 
-@router.get("", responses=error_responses(BusUnavailable))
+@router.get("", responses=error_responses(Forbidden, BusUnavailable))
 async def list_dead_letters(
     service: Service,
-    _: Operator,
+    caller: Operator,
     queue: Annotated[LetterQueue | None, Query(description="shows its letters; all queues without")] = None,
     limit: Annotated[int, Query(ge=1, le=KEPT_LIMIT)] = 20,
 ) -> DeadLetterList:
-    """What could not be delivered and why. Looking takes nothing away."""
+    """What could not be delivered and why. Looking takes nothing away.
+
+    They are of all streams: only who sees all of them sees these, and sends them again.
+    """
+    caller.check_sees_all(DEAD_LETTERS)
     if queue is not None:
         return DeadLetterList(items=[await _view(service, queue, limit=limit, shows=True)])
     return DeadLetterList(items=[await _view(service, each, limit=LOOKED_AT, shows=False) for each in LetterQueue])
@@ -94,7 +99,7 @@ async def list_dead_letters(
 
 @router.post(
     "/redrive",
-    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, BusUnavailable, TableUnavailable),
+    responses=error_responses(Forbidden, SlowBody, BodyTooLarge, InvalidInput, BusUnavailable, TableUnavailable),
     openapi_extra=body_schema(RedriveRequest),
 )
 async def redrive(request: Request, service: Service, alerts: AlertsService, caller: Operator) -> RedriveReport:
@@ -102,6 +107,7 @@ async def redrive(request: Request, service: Service, alerts: AlertsService, cal
 
     A scoring goes to its queue, an event to the bus, a message to the topic and so to all its subscribers.
     """
+    caller.check_sees_all(DEAD_LETTERS)
     asked = await read_body(request, RedriveRequest)
     if asked.dry_run:
         return await _dry_run(service, asked)

@@ -12,12 +12,13 @@ from pydantic import BaseModel, Field
 
 from iops import items
 from iops.alert import Alert, AlertState, Change, Page, alert_id_of
+from iops.auth import Caller
 from iops.clock import Clock
 from iops.contract import SORT_KEY
 from iops.errors import NotFound
 from iops.gate import Viewer
 from iops.insight import PredictionType
-from iops.items import Item
+from iops.items import Where
 from iops.items.alerts import DELIVERY_PREFIX
 from iops.problems import error_responses
 from iops.table import Table, readable
@@ -72,30 +73,30 @@ class AlertView(Alert):
 @router.get("/alerts")
 async def list_alerts(
     service: Service,
-    _: Viewer,
+    caller: Viewer,
     state: AlertState | None = None,
     peer_group: Name = None,
     stream_id: Name = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> AlertPage:
-    """Alerts with the numbers that prove them. A rare match may leave a page short, or empty, with a cursor. Those of
-    one stream are one page, because it has at most one alert of each prediction type."""
+    """The caller's alerts with the numbers that prove them. A rare match may leave a page short, or empty, with a
+    cursor. Those of one stream are one page, because it has at most one alert of each prediction type."""
     if stream_id is not None:
-        found = await alerts_of_stream(service.table, stream_id)
+        found = await alerts_of_stream(service.table, stream_id) if caller.may_see(stream_id) else []
         kept = [a for a in found if state in (None, a.state) and peer_group in (None, a.peer_group)]
         return AlertPage(items=kept, cursor=None)
     rows, next_cursor = await service.table.list_page(
-        "alert", limit=limit, cursor=cursor, where=_where(state, peer_group)
+        "alert", caller=caller, limit=limit, cursor=cursor, where=_where(state, peer_group)
     )
     return AlertPage(items=readable(rows, items.item_to_alert), cursor=next_cursor)
 
 
 @router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
-async def get_alert(service: Service, _: Viewer, alert_id: AlertId) -> AlertView:
-    """One alert with its history and its page."""
+async def get_alert(service: Service, caller: Viewer, alert_id: AlertId) -> AlertView:
+    """One alert with its history and its page, which names every disk of the peer group that it tells of."""
     alert, changes = await asyncio.gather(
-        read_alert(service.table, alert_id),
+        read_alert(service.table, alert_id, caller),
         service.table.query_page(items.changes_query(alert_id, limit=HISTORY_LIMIT)),
     )
     return AlertView(
@@ -106,9 +107,9 @@ async def get_alert(service: Service, _: Viewer, alert_id: AlertId) -> AlertView
     )
 
 
-async def read_alert(table: Table, alert_id: str) -> Alert:
-    """One alert, or NotFound."""
-    row = await table.get(items.key_of(f"alert#{alert_id}", "alert"))
+async def read_alert(table: Table, alert_id: str, caller: Caller) -> Alert:
+    """One alert of the caller's, or NotFound."""
+    row = await table.get_own(items.key_of(f"alert#{alert_id}", "alert"), caller)
     if row is None:
         raise unknown(alert_id)
     return items.item_to_alert(row)
@@ -139,7 +140,7 @@ async def _read_page(table: Table, page_id: str) -> PageView | None:
     )
 
 
-def _where(state: AlertState | None, peer_group: str | None) -> tuple[str, Item] | None:
+def _where(state: AlertState | None, peer_group: str | None) -> Where | None:
     asked = {"#state = :state": state, "peer_group = :peer_group": peer_group}
     kept = {condition: value for condition, value in asked.items() if value is not None}
     values = {condition.rpartition(" ")[2]: {"S": str(value)} for condition, value in kept.items()}

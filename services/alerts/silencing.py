@@ -15,7 +15,7 @@ from iops.audit import Deed, DeedKind
 from iops.auth import Caller
 from iops.body import body_schema, harmless, read_body
 from iops.clock import to_epoch_ms
-from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
+from iops.errors import BodyTooLarge, Conflict, Forbidden, InvalidInput, NotFound, Problem, SlowBody, TableUnavailable
 from iops.gate import Operator, Viewer
 from iops.insight import PredictionType
 from iops.problems import error_responses
@@ -72,13 +72,15 @@ class SilenceView(Silence):
 @router.post(
     "/alerts/silences",
     status_code=201,
-    responses=error_responses(SlowBody, BodyTooLarge, InvalidInput, TableUnavailable),
+    responses=error_responses(Forbidden, SlowBody, BodyTooLarge, InvalidInput, TableUnavailable),
     openapi_extra=body_schema(SilenceBody),
 )
 async def make_silence(request: Request, service: Service, caller: Operator) -> SilenceView:
     """Nobody hears of what it matches until it ends. Alerts that fire are silenced with it if it begins now, and
-    not if it begins later; those that somebody acknowledged stay as they are. It holds everywhere within 5 s."""
+    not if it begins later; those that somebody acknowledged stay as they are. It holds everywhere within 5 s. Who
+    sees some streams only may silence these, and groups whose names are theirs."""
     body = await read_body(request, SilenceBody)
+    _check_theirs(caller, body)
     span = body.span(service.clock(), begins_at=body.begins_at)
     await _refuse_too_many(service)
     silence = Silence(
@@ -101,13 +103,13 @@ async def make_silence(request: Request, service: Service, caller: Operator) -> 
 @router.get("/alerts/silences")
 async def list_silences(
     service: Service,
-    _: Viewer,
+    caller: Viewer,
     ended: Annotated[bool, Query(description="those that ended in the last 90 days too")] = False,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> SilencePage:
     """Silences, those that end last first."""
-    rows, next_cursor = await service.table.list_page("silence", limit=limit, cursor=cursor)
+    rows, next_cursor = await service.table.list_page("silence", caller=caller, limit=limit, cursor=cursor)
     silences = [silence for row in rows if (silence := read_silence(row)) is not None]
     if not ended:
         now = service.clock()
@@ -121,7 +123,7 @@ async def end_silence(
     request: Request, service: Service, caller: Operator, silence_id: Annotated[str, Path(max_length=64)]
 ) -> SilenceView:
     """Ends it now: what it silenced fires again, and people are reminded of it. One that has ended stays as it is."""
-    row = await service.table.get(items.key_of(f"silence#{silence_id}", "silence"))
+    row = await service.table.get_own(items.key_of(f"silence#{silence_id}", "silence"), caller)
     if row is None:
         raise NotFound(f"there is no silence {silence_id!r}, or it ended more than 90 days ago")
     silence, now, by = items.item_to_silence(row), service.clock(), caller.name
@@ -138,6 +140,13 @@ async def end_silence(
     outcome = await wake(service, silence, alerts, by=by)
     note(request, deed="end_silence", silence_id=silence_id, by=by, missed=outcome.missed)
     return _view(silence, outcome)
+
+
+def _check_theirs(caller: Caller, body: SilenceBody) -> None:
+    if body.scope is SilenceScope.PREDICTION_TYPE:
+        caller.check_sees_all("a silence of a prediction type is")
+    elif not caller.may_see(body.value):
+        raise Forbidden(f"{caller.name} may silence {', '.join(caller.streams)}; {body.value} is none of these")
 
 
 async def _refuse_too_many(service: Alerts) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 
 from iops import items
+from iops.auth import Caller
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.errors import NotFound, QueueFull
 from iops.gate import Operator
@@ -44,7 +45,7 @@ class Analyst:
     sets_risk: Callable[[], bool]
     places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANALYSED_AT_ONCE))
 
-    async def analyse(self, stream_id: str) -> Insight:
+    async def analyse(self, stream_id: str, caller: Caller) -> Insight:
         """A new insight of the stream as it is now, stored. Raises NotFound, TableUnavailable, and QueueFull where too
         many ask or it took too long."""
         if self.places.locked():
@@ -53,12 +54,12 @@ class Analyst:
         deadline_s = loop.time() + DEADLINE_S
         try:
             async with self.places, asyncio.timeout_at(deadline_s):
-                return await self._analyse(stream_id, lambda: deadline_s - loop.time() - LEAST_WORDS_S)
+                return await self._analyse(stream_id, caller, lambda: deadline_s - loop.time() - LEAST_WORDS_S)
         except TimeoutError as error:
             raise QueueFull(f"scoring {stream_id!r} took longer than {DEADLINE_S:g} s; ask again") from error
 
-    async def _analyse(self, stream_id: str, left_s: Callable[[], float]) -> Insight:
-        examined = await self.scorer.examine(await find_stream(self.table, stream_id))
+    async def _analyse(self, stream_id: str, caller: Caller, left_s: Callable[[], float]) -> Insight:
+        examined = await self.scorer.examine(await find_stream(self.table, stream_id, caller))
         if examined is None:
             raise NotFound(f"{stream_id!r} sent nothing in the last half hour, so there is nothing to analyse")
         now = from_epoch_ms(to_epoch_ms(self.clock()))
@@ -77,11 +78,11 @@ async def _analyst(request: Request) -> Analyst:
 
 @router.post("/streams/{stream_id}/insight", status_code=201, responses=error_responses(NotFound, QueueFull))
 async def analyse_stream(
-    request: Request, analyst: Annotated[Analyst, Depends(_analyst)], _: Operator, stream_id: StreamPath
+    request: Request, analyst: Annotated[Analyst, Depends(_analyst)], caller: Operator, stream_id: StreamPath
 ) -> Insight:
     """Scores a stream as it is now and explains what is found, also where nothing is wrong (`prediction_type` null).
     A language model is asked where one may be, for at most 18 s; else, or if it does not answer, the words are the
     template's and `explainers_asked` says why. Nobody is alerted of it; what is news is told with the next samples."""
-    insight = await analyst.analyse(stream_id)
+    insight = await analyst.analyse(stream_id, caller)
     note(request, insight_id=insight.insight_id, explained_by=insight.explained_by)
     return insight

@@ -39,8 +39,7 @@ async def list_deeds(
 ) -> DeedPage:
     """Who changed what in the last year: keys, flags, silences, alerts, feedback, dead letters. For admins who see all
     streams. A rare match may leave a page short, or empty, with a cursor."""
-    if not caller.sees_all:
-        raise Forbidden("the audit tells of all streams, and not all are yours")
+    caller.check_sees_all("the audit is")
     where = items.deeds_where(kind=kind, about=about, by=by)
-    rows, next_cursor = await service.table.list_page("audit", limit=limit, cursor=cursor, where=where)
+    rows, next_cursor = await service.table.list_page("audit", caller=caller, limit=limit, cursor=cursor, where=where)
     return DeedPage(items=readable(rows, items.item_to_deed), cursor=next_cursor)

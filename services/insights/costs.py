@@ -11,8 +11,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from iops import items
+from iops.errors import Forbidden
 from iops.gate import Viewer
 from iops.items import DayCost, Settled, StreamCost, nano_to_usd
+from iops.problems import error_responses
 from services.insights.routes import Service
 
 router = APIRouter(tags=["cost"])
@@ -66,10 +68,12 @@ class Costs(BaseModel):
     streams_total: int = Field(description="streams that cost anything this month")
 
 
-@router.get("/cost")
-async def get_cost(service: Service, _: Viewer) -> Costs:
+@router.get("/cost", responses=error_responses(Forbidden))
+async def get_cost(service: Service, caller: Viewer) -> Costs:
     """What language models cost, by list price and UTC days. It is not the AWS bill: the table, the services and the
-    network are not in it, nor discounts, nor taxes."""
+    network are not in it, nor discounts, nor taxes. The budget is one for all streams, so only who sees all
+    of them sees it."""
+    caller.check_sees_all("this is the cost")
     now = service.clock()
     days: list[DayCost] = []
     top: list[StreamCost] = []

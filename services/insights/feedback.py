@@ -69,7 +69,9 @@ async def post_feedback(
         request_key=idempotency_key or None,
         witness=_witness(request, caller),
     )
-    feedback = await hear(service.table, insight_id, said, clock=service.clock, quiet=service.dismissal_quiet)
+    feedback = await hear(
+        service.table, insight_id, said, caller=caller, clock=service.clock, quiet=service.dismissal_quiet
+    )
     note(request, insight_id=feedback.insight_id, feedback_id=feedback.feedback_id, verdict=str(feedback.verdict))
     return feedback
 

@@ -12,6 +12,7 @@ from ulid import ULID
 
 from iops import items
 from iops.audit import Deed
+from iops.auth import Caller
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE
 from iops.errors import Conflict, InvalidInput, NotFound, Problem
@@ -40,9 +41,9 @@ class Said:
     witness: Witness  # says what the audit is to hold of it
 
 
-async def read_insight(table: Table, insight_id: str) -> Insight:
-    """One insight, or NotFound."""
-    row = await table.get(items.key_of(f"insight#{insight_id}", "insight"))
+async def read_insight(table: Table, insight_id: str, caller: Caller) -> Insight:
+    """One insight of the caller's, or NotFound."""
+    row = await table.get_own(items.key_of(f"insight#{insight_id}", "insight"), caller)
     if row is None:
         raise NotFound(f"there is no insight {insight_id!r}, or it is older than 90 days")
     return items.item_to_insight(row)
@@ -53,12 +54,14 @@ async def read_words(table: Table, insight_id: str) -> list[Word]:
     return [items.item_to_word(row) for row in await table.query(items.words_query(insight_id))]
 
 
-async def hear(table: Table, insight_id: str, said: Said, *, clock: Clock, quiet: timedelta) -> Feedback:
+async def hear(
+    table: Table, insight_id: str, said: Said, *, caller: Caller, clock: Clock, quiet: timedelta
+) -> Feedback:
     """The feedback as it is stored; the same again answers with the first and changes nothing.
 
     Raises NotFound, InvalidInput, TableUnavailable, and Conflict where others kept writing.
     """
-    insight = await read_insight(table, insight_id)
+    insight = await read_insight(table, insight_id, caller)
     _check(insight, said)
 
     async def once() -> Feedback:

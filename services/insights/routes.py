@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from iops import contract, items
+from iops.auth import Caller
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
@@ -137,9 +138,9 @@ class SamplePage(BaseModel):
 
 
 @router.get("/streams")
-async def list_streams(service: Service, _: Viewer, limit: Limit = 100, cursor: Cursor = None) -> StreamPage:
-    """Every stream with its risk and its latest sample."""
-    rows, next_cursor = await service.table.list_page("stream", limit=limit, cursor=cursor)
+async def list_streams(service: Service, caller: Viewer, limit: Limit = 100, cursor: Cursor = None) -> StreamPage:
+    """Every stream that is the caller's, with its risk and its latest sample."""
+    rows, next_cursor = await service.table.list_page("stream", caller=caller, limit=limit, cursor=cursor)
     slots = asyncio.Semaphore(LATEST_READS_AT_ONCE)
 
     async def view(stream: Stream) -> StreamView:
@@ -151,15 +152,15 @@ async def list_streams(service: Service, _: Viewer, limit: Limit = 100, cursor: 
 
 
 @router.get("/streams/{stream_id}", responses=error_responses(NotFound))
-async def get_stream(service: Service, _: Viewer, stream_id: StreamPath) -> StreamView:
+async def get_stream(service: Service, caller: Viewer, stream_id: StreamPath) -> StreamView:
     """One stream; 404 where nothing was ever received from it."""
-    return await _view(service, await find_stream(service.table, stream_id))
+    return await _view(service, await find_stream(service.table, stream_id, caller))
 
 
 @router.get("/streams/{stream_id}/samples", responses=error_responses(NotFound))
 async def get_samples(
     service: Service,
-    _: Viewer,
+    caller: Viewer,
     stream_id: StreamPath,
     from_: Annotated[AwareDatetime | None, Query(alias="from", description="an hour before `to` where absent")] = None,
     to: Annotated[AwareDatetime | None, Query(description="whatever is newest where absent")] = None,
@@ -176,7 +177,7 @@ async def get_samples(
     length = (to or service.clock()) - start
     if start > end or length > LONGEST_RANGE:
         raise InvalidQuery("from: must lie before `to`, and at most 90 days before it")
-    await find_stream(service.table, stream_id)
+    await find_stream(service.table, stream_id, caller)
     span = Span(from_ms=to_epoch_ms(start), to_ms=to_epoch_ms(end), points=max_points)
     has_chunks = service.clock() - start < timedelta(seconds=contract.SAMPLE_AGE_LIMIT_S)
     if length <= SAMPLES_RANGE and has_chunks:
@@ -191,21 +192,22 @@ async def get_samples(
 @router.get("/insights/recent")
 async def list_insights(
     service: Service,
-    _: Viewer,
+    caller: Viewer,
     limit: Limit = 50,
     cursor: Cursor = None,
     min_risk: Annotated[float, Query(ge=0, le=100)] = 0,
 ) -> InsightPage:
-    """Insights of all streams, newest first."""
+    """Insights of all streams that are the caller's, newest first. Their evidence names disks of the same peer group,
+    whoever's they are: without them it proves nothing. A rare match may leave a page short or empty, with a cursor."""
     where = ("risk_score >= :min", {":min": {"N": f"{min_risk:.3f}"}}) if min_risk else None
-    rows, next_cursor = await service.table.list_page("insight", limit=limit, cursor=cursor, where=where)
+    rows, next_cursor = await service.table.list_page("insight", caller=caller, limit=limit, cursor=cursor, where=where)
     return InsightPage(items=readable(rows, items.item_to_insight), cursor=next_cursor)
 
 
 @router.get("/insights/{insight_id}", responses=error_responses(NotFound))
-async def get_insight(service: Service, _: Viewer, insight_id: Annotated[str, Path(max_length=64)]) -> InsightView:
+async def get_insight(service: Service, caller: Viewer, insight_id: Annotated[str, Path(max_length=64)]) -> InsightView:
     """One insight with what was said of it."""
-    insight = await read_insight(service.table, insight_id)
+    insight = await read_insight(service.table, insight_id, caller)
     words = await read_words(service.table, insight_id)
     return InsightView(**dict(insight), feedback=tuple(word.feedback for word in words))
 
@@ -216,9 +218,9 @@ async def front_page() -> HTMLResponse:
     return HTMLResponse(FRONT_PAGE)
 
 
-async def find_stream(table: Table, stream_id: str) -> Stream:
-    """A stream's row; raises NotFound where nothing was ever received from it."""
-    row = await table.get(items.key_of(stream_id, "stream"))
+async def find_stream(table: Table, stream_id: str, caller: Caller) -> Stream:
+    """A stream's row; raises NotFound where nothing was ever received from it, or it is not the caller's."""
+    row = await table.get_own(items.key_of(stream_id, "stream"), caller)
     if row is None:
         raise NotFound(f"nothing was ever received from a stream {stream_id!r}")
     return items.item_to_stream(row)

@@ -20,7 +20,7 @@ LATE_LEAST_S: Final = 60.0
 OLD: Final = timedelta(hours=1)  # silent for longer when first looked at: switched off, or never meant to run
 FORGOTTEN: Final = timedelta(days=7)
 OUTAGE_HOSTS: Final = 4  # of fewer it cannot be told whether the agents are the reason
-ALL_HOSTS: Final = "all hosts"  # stands for them in place of a stream id, which has no space
+ALL_HOSTS: Final = "(all hosts)"  # stands for them in place of a stream id; only who sees all streams sees it
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ from typing import Any
 from ulid import ULID
 
 from iops.alert import Alert, AlertState
+from iops.auth import Caller, Role
 from iops.insight import Fact, Finding, Insight, PredictionType
 from iops.telemetry import Batch, Sample
 
 AT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+EVERYBODY = Caller("somebody who sees all", Role.ADMIN)
 
 
 def a_sample(**fields: Any) -> Sample:

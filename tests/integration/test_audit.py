@@ -18,7 +18,7 @@ from iops.flags import Flags
 from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from services.insights import flag_watch
-from tests.integration.examples import AT, an_insight
+from tests.integration.examples import AT, EVERYBODY, an_insight
 from tests.integration.stand_ins import Cloud, wait_until
 from tests.integration.test_insights import DISK, insights_service
 
@@ -48,7 +48,7 @@ async def test_deeds_are_found_by_kind_thing_and_name(table: Table) -> None:
     await table.transact([{"Put": items.seen_flags_put("{}", version=1)}])
 
     where = items.deeds_where(kind="key_revoked", about="k", by="ann")
-    rows, _ = await table.list_page("audit", limit=9, cursor=None, where=where)
+    rows, _ = await table.list_page("audit", caller=EVERYBODY, limit=9, cursor=None, where=where)
 
     assert [items.item_to_deed(row).deed_id for row in rows] == ["2", "0"]
 

@@ -7,7 +7,7 @@ import pytest
 from iops import items
 from iops.errors import InvalidCursor
 from iops.table import Table
-from tests.integration.examples import AT, an_alert, an_insight
+from tests.integration.examples import AT, EVERYBODY, an_alert, an_insight
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # a client takes 0.2 s to make: one for all tests
 
@@ -30,7 +30,7 @@ async def test_a_list_is_newest_first_and_goes_on_from_its_cursor(table: Table) 
     pages: list[list[str]] = []
     cursor = None
     while True:
-        rows, cursor = await table.list_page("insight", limit=25, cursor=cursor)
+        rows, cursor = await table.list_page("insight", caller=EVERYBODY, limit=25, cursor=cursor)
         pages.append([items.item_to_insight(row).insight_id for row in rows])
         if cursor is None:
             break
@@ -46,7 +46,7 @@ async def test_a_filtered_list_fills_its_page_and_repeats_nothing(table: Table) 
     found: list[str] = []
     cursor = None
     for _ in range(50):
-        rows, cursor = await table.list_page("insight", limit=4, cursor=cursor, where=where)
+        rows, cursor = await table.list_page("insight", caller=EVERYBODY, limit=4, cursor=cursor, where=where)
         found += [row["entity_id"]["S"] for row in rows]
         assert all(float(row["risk_score"]["N"]) >= 95 for row in rows)
         if cursor is None:
@@ -61,7 +61,7 @@ async def test_a_list_by_state_uses_a_reserved_word(table: Table) -> None:
         await table.transact([{"Put": items.alert_put(an_alert(f"web-{index}:sda", state=state))}])
 
     rows, _ = await table.list_page(
-        "alert", limit=10, cursor=None, where=("#state = :state", {":state": {"S": "firing"}})
+        "alert", caller=EVERYBODY, limit=10, cursor=None, where=("#state = :state", {":state": {"S": "firing"}})
     )
 
     assert {items.item_to_alert(row).stream_id for row in rows} == {"web-0:sda", "web-2:sda"}
@@ -71,9 +71,9 @@ async def test_rows_of_one_instant_are_all_listed(table: Table) -> None:
     made = [an_insight(f"web-{index}:sda") for index in range(5)]  # all at AT
     await table.put_all([items.insight_item(insight) for insight in made], deadline_s=5)
 
-    found, cursor = await table.list_page("insight", limit=2, cursor=None)
+    found, cursor = await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=None)
     while cursor:
-        rows, cursor = await table.list_page("insight", limit=2, cursor=cursor)
+        rows, cursor = await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=cursor)
         found += rows
 
     assert {items.item_to_insight(row).insight_id for row in found} == {insight.insight_id for insight in made}
@@ -82,10 +82,10 @@ async def test_rows_of_one_instant_are_all_listed(table: Table) -> None:
 
 async def test_a_cursor_of_a_row_that_is_gone_still_goes_on(table: Table) -> None:
     ids = await put_insights(table, 4)
-    _, cursor = await table.list_page("insight", limit=2, cursor=None)
+    _, cursor = await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=None)
     await table.delete(items.key_of(f"insight#{ids[1]}", "insight"))
 
-    rows, _ = await table.list_page("insight", limit=2, cursor=cursor)
+    rows, _ = await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=cursor)
 
     assert [items.item_to_insight(row).insight_id for row in rows] == ids[2:]
 
@@ -93,7 +93,7 @@ async def test_a_cursor_of_a_row_that_is_gone_still_goes_on(table: Table) -> Non
 @pytest.mark.parametrize("cursor", ["nonsense", "", "MTc5NTM5OTIwMDAwMA==", "bm90YW51bWJlciB4"])
 async def test_a_cursor_that_no_list_answered_is_refused(table: Table, cursor: str) -> None:
     with pytest.raises(InvalidCursor):
-        await table.list_page("insight", limit=2, cursor=cursor)
+        await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=cursor)
 
 
 async def test_a_cursor_that_somebody_made_up_is_refused_or_harmless(table: Table) -> None:
@@ -105,7 +105,7 @@ async def test_a_cursor_that_somebody_made_up_is_refused_or_harmless(table: Tabl
     ):
         cursor = items.start_to_cursor(start)
         try:
-            await table.list_page("insight", limit=2, cursor=cursor)
+            await table.list_page("insight", caller=EVERYBODY, limit=2, cursor=cursor)
         except InvalidCursor:
             continue
 

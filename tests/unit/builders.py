@@ -13,12 +13,13 @@ from iops.clock import to_epoch_ms
 from iops.insight import Finding, PredictionType
 from iops.items import Stream
 from iops.telemetry import Window, merge_windows, window_from_samples
-from tests.integration.examples import AT, a_batch, a_finding, a_sample, an_alert, an_insight, some_samples
+from tests.integration.examples import AT, EVERYBODY, a_batch, a_finding, a_sample, an_alert, an_insight, some_samples
 
 __all__ = [
     "AT",
     "AT_MS",
     "DISK",
+    "EVERYBODY",
     "a_baseline",
     "a_batch",
     "a_finding",

@@ -1,6 +1,7 @@
 """AWS in memory: the clients that the programs hold, as far as they use them, with faults on demand."""
 
 import asyncio
+import operator
 import re
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from iops.items import Item
 from iops.table import Table
 
 Key = tuple[str, str]
+KEY: Final = {contract.PARTITION_KEY, contract.SORT_KEY}
 INDEX_KEYS: Final = {contract.ENTITY_TYPE_INDEX: contract.SORT_KEY, contract.STREAM_INDEX: contract.STREAM_KEY}
 
 
@@ -114,22 +116,21 @@ class FakeTable(_Client):
 
     async def query(self, *, TableName: str, **request: Any) -> Item:  # noqa: N803
         await self._begin("Query")
-        _refuse_unused_values(request)
+        _refuse_faults(request)
         index = request.get("IndexName")
         by = contract.TIME_KEY if index else contract.SORT_KEY
         needed = {by, INDEX_KEYS[index]} if index else {by}
         rows = [row for row in self.rows.values() if needed <= row.keys()]
         rows = [row for row in rows if _holds(request["KeyConditionExpression"], row, request)]
-        rows.sort(key=lambda row: (_plain(row[by]), _key(row)), reverse=not request.get("ScanIndexForward", True))
-        start = request.get("ExclusiveStartKey")
-        if start:
-            rows = rows[[_key(row) for row in rows].index(_key(start)) + 1 :]
+        rows.sort(key=lambda row: _place(row, by), reverse=not (goes_up := request.get("ScanIndexForward", True)))
+        if start := request.get("ExclusiveStartKey"):  # a place, whether there is a row or not
+            after = operator.gt if goes_up else operator.lt
+            rows = [row for row in rows if after(_place(row, by), _place(start, by))]
         limit = min(request.get("Limit", self.page_limit), self.page_limit)
         page = rows[:limit]
         answer: Item = {"Items": [dict(row) for row in page if _holds(request.get("FilterExpression"), row, request)]}
         if len(page) == limit:
-            names = {contract.PARTITION_KEY, contract.SORT_KEY, *needed}
-            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in names}
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in KEY | needed}
         return answer
 
     async def describe_table(self, *, TableName: str) -> Item:  # noqa: N803
@@ -138,7 +139,7 @@ class FakeTable(_Client):
 
     def _change(self, write: Item) -> None:
         ((action, request),) = write.items()
-        _refuse_unused_values(request)
+        _refuse_faults(request)
         key = _key(request["Item"] if action == "Put" else request["Key"])
         row = self.rows.get(key, {})
         if not _holds(request.get("ConditionExpression"), row, request):
@@ -226,7 +227,7 @@ class _Missing:
     def _never(self, _: object) -> bool:
         return False
 
-    __lt__ = __le__ = __gt__ = __ge__ = _never
+    __lt__ = __le__ = __gt__ = __ge__ = startswith = _never
 
 
 MISSING: Final = _Missing()
@@ -239,6 +240,10 @@ def _key(item: Item) -> Key:
 def _plain(attribute: Item) -> Any:
     ((kind, value),) = attribute.items()
     return float(value) if kind == "N" else value
+
+
+def _place(row: Item, by: str) -> tuple[Any, Key]:
+    return _plain(row[by]), _key(row)
 
 
 def _holds(expression: str | None, row: Item, request: Item) -> bool:
@@ -287,10 +292,9 @@ def _updated(row: Item, request: Item) -> Item:
     return changed
 
 
-def _refuse_unused_values(request: Item) -> None:
+def _refuse_faults(request: Item) -> None:
     """As DynamoDB does."""
-    expressions = " ".join(str(text) for name, text in request.items() if name.endswith("Expression"))
-    words = set(re.findall(r"[:#]\w+", expressions))
+    said = " ".join(str(text) for name, text in request.items() if name.endswith("Expression"))
     given = {*request.get("ExpressionAttributeValues", {}), *request.get("ExpressionAttributeNames", {})}
-    if words != given:
+    if set(re.findall(r"[:#]\w+", said)) != given or "((" in said:
         raise aws_error("ValidationException")

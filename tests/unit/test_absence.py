@@ -168,10 +168,10 @@ async def test_most_hosts_at_once_are_one_alert_about_ingest() -> None:
         await world.send(stream_id, at=AT - timedelta(seconds=10 * place))
 
     await world.wait(6)
-    assert world.told() == [("all hosts", 80)]
+    assert world.told() == [("(all hosts)", 80)]
     assert world.insight().title == "ingest receives nothing from most hosts"
     await world.wait(2, *hosts)
-    assert world.told() == [("all hosts", 80), ("all hosts", 0)]
+    assert world.told() == [("(all hosts)", 80), ("(all hosts)", 0)]
 
 
 async def test_hosts_that_stay_away_after_an_outage_are_told_one_by_one() -> None:
@@ -182,7 +182,7 @@ async def test_hosts_that_stay_away_after_an_outage_are_told_one_by_one() -> Non
 
     await world.wait(2, *hosts[1:])
 
-    assert world.told() == [("all hosts", 80), ("all hosts", 0), ("web-0", 80)]
+    assert world.told() == [("(all hosts)", 80), ("(all hosts)", 0), ("web-0", 80)]
 
 
 async def test_of_few_hosts_each_is_told() -> None:

@@ -19,7 +19,7 @@ from iops.telemetry import Window
 from services.insights.hear import Said, hear
 from services.insights.score import Scorer, device_kind
 from services.insights.windows import Windows
-from tests.unit.builders import AT, AT_MS, a_batch, a_deed, a_window
+from tests.unit.builders import AT, AT_MS, EVERYBODY, a_batch, a_deed, a_window
 from tests.unit.fakes import FakeTable, aws_error
 from tests.unit.words import a_teller
 
@@ -237,7 +237,9 @@ def test_two_disks_of_one_driver_are_peers_whatever_the_driver(one: str, other: 
 
 async def dismiss(scene: Scene, insight: Insight) -> None:
     said = Said(Verdict.DISMISS, None, None, given_by="10.0.0.1", request_key=None, witness=lambda *_: a_deed())
-    await hear(scene.fake.table(), insight.insight_id, said, clock=scene.clock, quiet=timedelta(hours=24))
+    await hear(
+        scene.fake.table(), insight.insight_id, said, caller=EVERYBODY, clock=scene.clock, quiet=timedelta(hours=24)
+    )
 
 
 async def test_a_dismissed_trouble_is_scored_and_not_told() -> None:
