@@ -69,6 +69,11 @@ class KeyRing:
             return None
         return entry.caller
 
+    def remembers(self, key: bytes) -> bool:
+        """Whether it held when the table was last asked."""
+        entry = self._entries.get(key[ID].decode("latin-1"))
+        return entry is not None and entry.fits(key)
+
     async def caller_of(self, key: bytes) -> Caller:
         """The caller; raises Unauthenticated, or TableUnavailable."""
         key_id = key_id_of(key)
@@ -116,9 +121,9 @@ class KeyRing:
 
     def _entry_of(self, key: ApiKey) -> _Entry | None:
         now, now_s = self._clock(), self._monotonic_s()
-        if key.ended_at is not None and key.ended_at <= now:
+        if key.has_ended(now):
             return None
-        held = [secret for secret in key.secrets if secret.until is None or now < secret.until]
+        held = key.held(now)
         ends = [key.ended_at, *(secret.until for secret in held)]
         fresh_s = min([CACHED_S, *((end - now).total_seconds() for end in ends if end is not None)])
         return _Entry(key.caller, tuple(self._with_peppers(key, held)), now_s, now_s + fresh_s)
