@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROGRAMS := ingest insights alerts agent cli ml
 UPGRADE ?=
+PYPI := https://pypi.org
 DATA ?= ../shared/data
 WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock clean
+.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock sbom audit clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +68,12 @@ lock: setup ## pin requirements/*.txt with hashes
 	for program in $(PROGRAMS); do \
 	  $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header $(UPGRADE) --group $$program -c requirements/dev.txt -o requirements/$$program.txt pyproject.toml || exit 1; \
 	done
+
+sbom: setup ## write .local/sbom: what each program is made of, as CycloneDX
+	$(BIN)/python -m tests.sbom
+
+audit: setup ## ask the registry for known vulnerabilities of the pins; fails only where it names one
+	@$(BIN)/python -m tests.vulnerabilities --registry $(PYPI)
 
 clean: ## remove what make and the programs made (the local table and mails too)
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -62,7 +62,7 @@ class Server:
 
     async def read(self, path: str) -> Row | None:
         """One thing; None when there is no such thing."""
-        response = await self._request("GET", path)
+        response = await self._send(self._client.build_request("GET", path))
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         return _row(response)
@@ -73,7 +73,9 @@ class Server:
         cursor: str | None = None
         for _ in range(PAGES_LIMIT):
             query = {**params, "limit": str(min(PAGE_LIMIT, limit - len(items)))}
-            response = await self._request("GET", path, params=query | ({"cursor": cursor} if cursor else {}))
+            response = await self._send(
+                self._client.build_request("GET", path, params=query | ({"cursor": cursor} if cursor else {}))
+            )
             page = _row(response)
             found, after = page.get("items"), page.get("cursor")
             if not isinstance(found, list):
@@ -87,44 +89,38 @@ class Server:
     async def post_json(self, path: str, body: Row) -> Row:
         """What the server made of a body."""
         content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
-        return _row(await self._request("POST", path, content=content, headers=headers))
+        return _row(await self._send(self._client.build_request("POST", path, content=content, headers=headers)))
 
     async def delete(self, path: str) -> Row:
         """What the server says of what it ended."""
-        return _row(await self._request("DELETE", path))
+        return _row(await self._send(self._client.build_request("DELETE", path)))
 
     async def probe(self, path: str) -> None:
         """Sends nothing: a service that refuses that for what it is works. Raises Refused where it does not."""
-        response = await self._request("POST", path, content=b"", headers={"Content-Type": "application/json"})
+        response = await self._send(
+            self._client.build_request("POST", path, content=b"", headers={"Content-Type": "application/json"})
+        )
         if response.status_code not in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
             raise Refused(_detail(response))
 
     async def post_gzip(self, path: str, body: bytes) -> None:
         """A packed body, sent again while the server is busy or away; a batch sent twice is stored once."""
         headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-        await self._insist("POST", path, content=body, headers=headers)
+        await self._insist(self._client.build_request("POST", path, content=body, headers=headers))
 
     async def read_patiently(self, path: str, **params: str) -> Row:
         """One thing, asked for again while the server is busy or away."""
-        return await self._insist("GET", path, params=params)
+        return await self._insist(self._client.build_request("GET", path, params=params))
 
-    async def _insist(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: dict[str, str] | None = None,
-        content: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> Row:
+    async def _insist(self, request: httpx.Request) -> Row:
         waited_s = 0.0
         while True:
             try:
-                response = await self._request(method, path, params=params, content=content, headers=headers)
+                response = await self._send(request)
                 if response.status_code not in BUSY:
                     return _row(response)
                 delay_s = retry_delay_s(response.headers.get("Retry-After"))
-                failure: CommandFailed = Refused(f"{path} is busy: {_detail(response)}")
+                failure: CommandFailed = Refused(f"{request.url.path} is busy: {_detail(response)}")
             except Unreachable as error:
                 delay_s, failure = RETRY_AFTER_S, error
             if waited_s + delay_s > PATIENCE_S:
@@ -132,17 +128,9 @@ class Server:
             await self._sleep(delay_s)
             waited_s += delay_s
 
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: dict[str, str] | None = None,
-        content: bytes | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> httpx.Response:
+    async def _send(self, request: httpx.Request) -> httpx.Response:
         try:
-            return await self._client.request(method, path, params=params, content=content, headers=headers)
+            return await self._client.send(request)
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise Unreachable(f"{self._url} does not answer ({reason}); is it running? `iops up` starts it") from error

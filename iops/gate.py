@@ -5,11 +5,13 @@ async def acknowledge(caller: Annotated[Caller, Requires(Role.OPERATOR)]) -> Ale
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, Final, Protocol, get_type_hints
 from urllib.parse import urlsplit
@@ -19,9 +21,16 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends
 from starlette.types import Scope
 
+from iops import contract
 from iops.auth import Caller, Role
+from iops.clock import Clock
 from iops.errors import Forbidden, Unauthenticated, Unavailable
 from iops.keyring import KeyRing
+from iops.observability import Metrics
+from iops.peppers import Peppers
+from iops.secrets import open_secret
+from iops.settings import ServiceSettings
+from iops.table import Table
 
 SESSION_COOKIE: Final = b"iops_session"
 SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it only by https, for the whole host
@@ -114,6 +123,26 @@ class OpenGate:
         return caller
 
 
+@asynccontextmanager
+async def open_gate(
+    settings: ServiceSettings, table: Table, now: Clock, metrics: Metrics, *, people: Tokens | None = None
+) -> AsyncIterator[Gate | OpenGate]:
+    """The gate that the settings want; its peppers are read again as they rotate.
+
+    Raises SecretUnread where there are none.
+    """
+    if settings.auth == "off":
+        yield OpenGate()
+        return
+    async with open_secret(settings, contract.PEPPER_SECRETS, Peppers, metrics) as peppers:
+        rereading = asyncio.create_task(peppers.run(), name="peppers")
+        try:
+            keys = KeyRing(table, lambda: peppers.current, now)
+            yield Gate(keys, people or Nobody(), origin=origin_of(settings.public_url))
+        finally:
+            rereading.cancel()
+
+
 @dataclass(frozen=True, slots=True)
 class Admit:
     """A dependency: the caller of a request, who has the role."""
@@ -174,8 +203,13 @@ def gate_of(request: Request) -> Gate | OpenGate:
 
 def is_loopback(scope: Scope) -> bool:
     """Whether a request came in on this machine's own address, whatever it says of itself."""
+    return _is_loopback((scope.get("server") or ("",))[0])
+
+
+@lru_cache(maxsize=64)  # a process has few addresses
+def _is_loopback(address: str) -> bool:
     try:
-        return ip_address((scope.get("server") or ("",))[0]).is_loopback
+        return ip_address(address).is_loopback
     except ValueError:
         return False
 

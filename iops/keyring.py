@@ -17,7 +17,7 @@ from iops.auth import Caller
 from iops.clock import Clock
 from iops.errors import Conflict, Unauthenticated, Unavailable
 from iops.keys import ApiKey, KeptSecret, key_id_of
-from iops.pepper import Peppers
+from iops.peppers import Peppers
 from iops.table import Table, readable
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from iops.auth import EVERY_STREAM, PATTERNS_LIMIT, Caller, Role, StreamPattern
-from iops.pepper import Pepper, Peppers
+from iops.peppers import Pepper, Peppers
 
 ID_BYTES: Final = 10  # of randomness, 16 characters; it names the key and is no secret
 SECRET_BYTES: Final = 32
