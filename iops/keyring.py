@@ -57,7 +57,7 @@ class KeyRing:
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._table, self._peppers, self._clock, self._monotonic_s = table, peppers, clock, monotonic_s
+        self.peppers, self._table, self._clock, self._monotonic_s = peppers, table, clock, monotonic_s
         self._entries: dict[str, _Entry] = {}
         self._unknown: dict[str, float] = {}  # ids without a key that holds, until when; apart, or they push keys out
         self._loads: dict[str, asyncio.Task[_Entry | None]] = {}
@@ -130,7 +130,7 @@ class KeyRing:
 
     def _with_peppers(self, key: ApiKey, held: Iterable[KeptSecret]) -> Iterator[tuple[bytes, bytes]]:
         for secret in held:
-            pepper = self._peppers().of(secret.pepper_id)
+            pepper = self.peppers().of(secret.pepper_id)
             if pepper is None:
                 log.error("key_lost_its_pepper", key_id=key.key_id, name=key.name, pepper=secret.pepper_id)
             else:
@@ -139,7 +139,7 @@ class KeyRing:
     async def _tend(self, kept: ApiKey, key: bytes) -> None:
         """Notes the use, and hashes with the current pepper, since an old one goes with the rotations to come."""
         now = self._clock()
-        renewed = kept.with_pepper(key, self._peppers())
+        renewed = kept.with_pepper(key, self.peppers())
         try:
             if renewed is not None:
                 await self._table.transact([{"Put": items.api_key_put(renewed, replaces=kept)}])

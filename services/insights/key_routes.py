@@ -11,15 +11,15 @@ from pydantic import BaseModel, Field
 from iops import items
 from iops.auth import Role
 from iops.body import body_schema, read_body
-from iops.errors import BodyTooLarge, Conflict, InvalidInput, NotFound, SlowBody, TableUnavailable
-from iops.gate import Admin, address_of
+from iops.errors import BodyTooLarge, Conflict, Forbidden, InvalidInput, NotFound, SlowBody, TableUnavailable
+from iops.gate import Admin, OpenGate, address_of, gate_of
 from iops.keys import ApiKey
 from iops.observability import REQUEST_ID
 from iops.problems import error_responses
 from iops.request_line import note
 from iops.table import readable
 from services.insights.keys import Actor, Desk, KeyBody, create_key, revoke_key, rotate_key
-from services.insights.routes import Cursor, Limit
+from services.insights.routes import Cursor, Limit, Service
 
 router = APIRouter(tags=["keys"])
 
@@ -61,9 +61,11 @@ class KeyPage(BaseModel):
     cursor: str | None
 
 
-async def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.keys
-    return desk
+async def _desk(request: Request, insights: Service) -> Desk:
+    gate = gate_of(request)
+    if isinstance(gate, OpenGate):
+        raise Forbidden("IOPS_AUTH=off: everybody is let in here, and nobody by a key")
+    return Desk(insights.table, insights.clock, gate.keys.peppers)
 
 
 Keys = Annotated[Desk, Depends(_desk)]

@@ -18,7 +18,7 @@ from iops.auth import EVERY_STREAM, PATTERNS_LIMIT, Caller, Role, StreamPattern
 from iops.clock import Clock
 from iops.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from iops.keys import ApiKey, KeyName, RandomBytes, keep, new_key, new_key_id
-from iops.pepper import Peppers
+from iops.peppers import Peppers
 from iops.table import Table, readable
 
 ATTEMPTS: Final = 5  # where another admin, or a use that hashes it anew, changes the key at the same instant

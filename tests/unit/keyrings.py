@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 from starlette.types import Scope
 
 from iops import items
@@ -15,11 +17,17 @@ from iops.auth import Role
 from iops.gate import Gate, Nobody, Tokens
 from iops.keyring import KeyRing
 from iops.keys import ApiKey, keep, new_key, new_key_id
-from iops.pepper import Pepper, Peppers
+from iops.peppers import Pepper, PepperEntry, Peppers
 from tests.unit.builders import AT
 from tests.unit.fakes import FakeTable
 
 OLD, NEW = Pepper("p-old", b"o" * 32), Pepper("p-new", b"n" * 32)
+
+
+def peppers_of(*peppers: Pepper) -> Peppers:
+    """The document that has them, the last one current."""
+    values = [(each.id, urlsafe_b64encode(each.value).decode()) for each in peppers]
+    return Peppers(peppers=tuple(PepperEntry(id=pepper_id, value=SecretStr(value)) for pepper_id, value in values))
 
 
 class Numbered:
@@ -61,7 +69,7 @@ class Ring:
 
     def __init__(self, *peppers: Pepper, table: FakeTable | None = None, people: Tokens | None = None) -> None:
         self.table, self.times = table or FakeTable(), Times()
-        self.peppers = Peppers(peppers or (OLD, NEW))
+        self.peppers = peppers_of(*(peppers or (OLD, NEW)))
         times = self.times
         self.keys = KeyRing(self.table.table(), lambda: self.peppers, times.now, monotonic_s=times.monotonic_s)
         self.gate = Gate(

@@ -19,10 +19,10 @@ from iops.observability import Metrics
 from iops.settings import ServiceSettings
 from iops.web import Health, create_service
 from services.insights import key_routes
-from services.insights.keys import Desk
+from services.insights.routes import Insights
 from tests.unit.fakes import aws_error
-from tests.unit.keyrings import NEW, Ring, client_of, deeds_of, random_bytes
-from tests.unit.test_get_insights import nothing_to_open
+from tests.unit.keyrings import NEW, Ring, client_of, deeds_of
+from tests.unit.routed import nothing_to_open
 
 BODY: dict[str, Any] = {"name": "web-fleet", "role": "agent", "streams": ["web-*"]}
 
@@ -46,7 +46,7 @@ class Desktop:
         self.ring = Ring()
         table, app = self.ring.table.table(), an_app()
         app.state.gate = self.ring.gate
-        app.state.keys = Desk(table, self.ring.times.now, lambda: self.ring.peppers, random_bytes)
+        app.state.insights = Insights(table, self.ring.times.now)
         self.admin = client_of(app, self.ring.add(Role.ADMIN, name="ann"))
 
     async def make(self, **fields: Any) -> tuple[str, dict[str, Any]]:
