@@ -59,9 +59,7 @@ async def make_keys(table: Table, peppers: Peppers, files: KeyFiles, now: dateti
 
 async def _holds(table: Table, peppers: Peppers, path: Path, role: Role, *, now: datetime) -> bool:
     """Whether the key of the file is good. Raises UnusableFile: who else could read it, nobody knows."""
-    if not path.exists():
-        return False
-    key = read_private(path).encode()
+    key = _read(path)
     key_id = key_id_of(key)
     row = await table.get(items.api_key_key(key_id)) if key_id else None
     for kept in readable([row] if row else [], items.item_to_api_key):
@@ -72,6 +70,10 @@ async def _holds(table: Table, peppers: Peppers, path: Path, role: Role, *, now:
         ]
         return kept.role is role and any(hmac.compare_digest(ours, theirs) for ours, theirs in digests)
     return False
+
+
+def _read(path: Path) -> bytes:
+    return read_private(path).encode() if path.exists() else b""
 
 
 def _deed(key: ApiKey) -> Deed:
