@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
 import httpx
 
+from cli.credentials import KEY_BEGINNING, credential_for
 from cli.outcome import CommandFailed, Misused, Refused, Unreachable
 
 Row: TypeAlias = dict[str, object]
@@ -21,6 +22,12 @@ PAGES_LIMIT: Final = 1_000  # asked for one list, whatever a server answers
 RETRY_AFTER_S: Final = 2.0  # when a busy server does not say
 RETRY_AFTER_LEAST_S: Final = 0.5
 RETRY_AFTER_MOST_S: Final = 30.0
+# What a service that works says to an empty body: it is none, or its sender sends no telemetry.
+WORKING: Final = (httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN, httpx.codes.UNPROCESSABLE_ENTITY)
+NEXT_STEPS: Final[Mapping[int, str]] = {
+    httpx.codes.UNAUTHORIZED: "`iops login` signs you in; or put an API key into IOPS_API_KEY or IOPS_API_KEY_FILE",
+    httpx.codes.FORBIDDEN: "an admin can give you the role, or a key that has it (`iops keys create`)",
+}
 BUSY: Final = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 PATIENCE_S: Final = 60.0  # waiting altogether for a server that is busy or away, per request
 
@@ -41,11 +48,14 @@ class Server:
         transport: Transport | None = None,
         sleep: Sleep = asyncio.sleep,
         timeout_s: float = ANSWER_TIMEOUT_S,
+        credential_for: Callable[[str], str | None] = credential_for,
     ) -> None:
+        """Raises Misused for what is no URL, Refused where the credential's file cannot be used."""
         self._url = _checked_url(url)
         self._sleep = sleep
-        self._client = httpx.AsyncClient(
+        self._client = httpx.AsyncClient(  # it follows no redirects: what it proves itself with goes nowhere else
             base_url=url,
+            headers=_proof(credential_for(url)),
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             transport=transport,
             mounts=DIRECT,
@@ -100,7 +110,7 @@ class Server:
         response = await self._send(
             self._client.build_request("POST", path, content=b"", headers={"Content-Type": "application/json"})
         )
-        if response.status_code not in (httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY):
+        if response.status_code not in WORKING:
             raise Refused(_detail(response))
 
     async def post_gzip(self, path: str, body: bytes) -> None:
@@ -169,7 +179,17 @@ def _row(response: httpx.Response) -> Row:
 def _detail(response: httpx.Response) -> str:
     body = _json(response)
     detail = body.get("detail") if isinstance(body, dict) else None
-    return detail if isinstance(detail, str) and detail else f"{response.url.path} answered {response.status_code}"
+    said = detail if isinstance(detail, str) and detail else f"{response.url.path} answered {response.status_code}"
+    next_step = NEXT_STEPS.get(response.status_code)
+    return f"{said}. {next_step}" if next_step else said
+
+
+def _proof(credential: str | None) -> dict[str, str]:
+    if credential is None:
+        return {}
+    return (
+        {"X-API-Key": credential} if credential.startswith(KEY_BEGINNING) else {"Authorization": f"Bearer {credential}"}
+    )
 
 
 def _json(response: httpx.Response) -> object:

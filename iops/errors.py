@@ -18,6 +18,7 @@ IopsError                  500 internal
 │   ├── QueueFull              queue_full
 │   ├── IdentityUnavailable    identity_unavailable  who signs people's tokens cannot be read
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
+├── UnusableFile               unusable_file       a secret's file that is missing, or that others can read
 └── DamagedChunk           500 damaged_chunk       names the key
     ├── DamagedRollup          damaged_rollup
     └── DamagedProfile         damaged_profile
@@ -159,6 +160,11 @@ class RateExceeded(Unavailable):
     status = 429
     code = "rate_exceeded"
     title = "Too much at once; come again"
+
+
+class UnusableFile(IopsError):
+    code = "unusable_file"
+    title = "A file with a secret cannot be used"
 
 
 class DamagedChunk(IopsError):

@@ -77,12 +77,13 @@ class Gate:
 
     def known(self, scope: Scope) -> Caller | None:
         """The caller, where that takes neither table nor cryptography of people: the way of nearly all telemetry."""
+        bearer = b""
         for name, value in scope["headers"]:
             if name == b"x-api-key":
                 return self.keys.known(value)
-            if name == b"authorization":
-                return self.keys.known(value[7:])  # after `Bearer `; whatever else it is fits no key
-        return None
+            if name == b"authorization" and not bearer and value[:7].lower() == b"bearer ":
+                bearer = value[7:]
+        return self.keys.known(bearer) if bearer else None
 
     async def admit(self, scope: Scope, role: Role) -> Caller:
         """The caller, who has the role. Raises Unauthenticated, Forbidden, or Unavailable where that cannot be told."""
@@ -97,7 +98,8 @@ class Gate:
         if credential.is_cookie and scope["method"] not in SAFE_METHODS:
             self._check_origin(scope)
         address = address_of(scope)
-        self._misses.check(address)
+        if not self.keys.remembers(credential.text):  # or one agent with a bad key stops all behind its address
+            self._misses.check(address)
         try:
             if credential.text.startswith(KEY_BEGINNING):
                 return await self.keys.caller_of(credential.text)

@@ -19,7 +19,7 @@ from iops.people import open_people
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, audit, costs, feedback, routes, tiers
+from services.insights import analyse, audit, costs, feedback, key_routes, routes, tiers
 from services.insights.absence import Absence
 from services.insights.chain import Judging, load_model, open_judging
 from services.insights.explaining import Explaining, open_explaining
@@ -61,7 +61,8 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             async with running(health, **_loops(parts, configured, now, metrics)):
                 yield
 
-    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router, audit.router]
+    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
+    routers += [audit.router, key_routes.router]
     return create_service(
         "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
     )

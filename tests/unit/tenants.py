@@ -34,7 +34,7 @@ from tests.unit.post import FakePost
 from tests.unit.test_score import Scene
 from tests.unit.words import an_explainer
 
-WEB: Final = Caller("web team", Role.OPERATOR, ("web-*",))
+WEB: Final = Caller("web team", Role.ADMIN, ("web-*",))
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 Route = tuple[str, str]  # method, and path as it is declared
 

@@ -36,7 +36,12 @@ OF_ALL: dict[tuple[str, str], Any] = {  # for callers who see all
     ("GET", "/alerts/dead-letters"): None,
     ("POST", "/alerts/dead-letters/redrive"): {"queue": "scoring"},
 }
-ELSEWHERE = {("POST", "/alerts/silences"), ("GET", "/tiers")}  # a test of its own; and nothing in it of streams
+KEYS = [("GET", "/keys"), ("POST", "/keys"), ("POST", "/keys/{key_id}/rotate"), ("DELETE", "/keys/{key_id}")]
+ELSEWHERE = {
+    ("POST", "/alerts/silences"),  # below
+    ("GET", "/tiers"),  # nothing in it is of streams
+    *KEYS,  # test_manage_keys.py
+}
 
 
 @pytest.fixture
