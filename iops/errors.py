@@ -16,6 +16,7 @@ IopsError                  500 internal
 │   ├── TableUnavailable       table_unavailable
 │   ├── BusUnavailable         bus_unavailable
 │   ├── QueueFull              queue_full
+│   ├── IdentityUnavailable    identity_unavailable  who signs people's tokens cannot be read
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 └── DamagedChunk           500 damaged_chunk       names the key
     ├── DamagedRollup          damaged_rollup
@@ -147,6 +148,10 @@ class BusUnavailable(Unavailable):
 
 class QueueFull(Unavailable):
     code = "queue_full"
+
+
+class IdentityUnavailable(Unavailable):
+    code = "identity_unavailable"
 
 
 class RateExceeded(Unavailable):

@@ -1,9 +1,11 @@
 """What every program reads from its environment: variables that begin with `IOPS_`."""
 
-from typing import Literal
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -22,3 +24,47 @@ class ServiceSettings(Settings):
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
     auth: Literal["on", "off"] = Field(default="on", description="off lets everybody in; only on loopback")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")
+    issuer: str | None = Field(default=None, description="who signs people's tokens; unset, people cannot sign in")
+    jwks_url: str | None = Field(default=None, description="of its keys; unset, <issuer>/.well-known/jwks.json")
+    client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="whom the issuer's tokens may be for, with commas between them"
+    )
+
+    @field_validator("client_ids", mode="before")
+    @classmethod
+    def _split_client_ids(cls, value: Any) -> Any:
+        """`4f1s,7kd2` is how a shell says it."""
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("issuer", "jwks_url")
+    @classmethod
+    def _keys_come_by_a_safe_way(cls, value: str | None) -> str | None:
+        if value is not None and not _is_safe(value):
+            raise ValueError("it has to begin with https://; http:// is for this machine's own addresses")
+        return value
+
+    @model_validator(mode="after")
+    def _issuer_needs_clients(self) -> Self:
+        if self.issuer is not None and not self.client_ids:
+            raise ValueError("IOPS_ISSUER needs IOPS_CLIENT_IDS: any client of the issuer would be let in")
+        return self
+
+
+def _is_safe(text: str) -> bool:
+    """Whether nobody can change on the way what is read from there.
+
+    >>> _is_safe("https://id.example.com"), _is_safe("http://127.0.0.1:4566/pool"), _is_safe("http://id.example.com")
+    (True, True, False)
+    """
+    try:
+        scheme, host = urlsplit(text).scheme, urlsplit(text).hostname
+    except ValueError:
+        return False
+    return host is not None and (scheme == "https" or (scheme == "http" and _is_loopback(host)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
