@@ -170,6 +170,15 @@ def gate_of(request: Request) -> Gate | OpenGate:
     return gate
 
 
+def key_of(scope: Scope) -> bytes | None:
+    """The API key that an admitted request came with; None where it came as a person, or nobody was asked."""
+    try:
+        text = _credential_of(scope).text
+    except Unauthenticated:
+        return None
+    return text if text.startswith(KEY_BEGINNING) else None
+
+
 def is_loopback(scope: Scope) -> bool:
     """Whether a request came in on this machine's own address, whatever it says of itself."""
     return _is_loopback((scope.get("server") or ("",))[0])

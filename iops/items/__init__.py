@@ -100,6 +100,15 @@ from iops.items.rollups import (
     rollups_query,
 )
 from iops.items.rows import UNREADABLE, Item, cursor_to_start, key_of, key_text, list_query, only_where, start_to_cursor
+from iops.items.sign_ins import (
+    device_key,
+    device_put,
+    device_take,
+    item_to_device,
+    item_to_link,
+    link_key,
+    link_put,
+)
 from iops.items.streams import (
     SeenStream,
     Standing,
@@ -158,6 +167,9 @@ __all__ = [
     "deliveries_query",
     "delivery_item",
     "delivery_key",
+    "device_key",
+    "device_put",
+    "device_take",
     "due_item",
     "due_key",
     "feedback_item",
@@ -174,11 +186,13 @@ __all__ = [
     "item_to_counters",
     "item_to_day_cost",
     "item_to_deed",
+    "item_to_device",
     "item_to_event",
     "item_to_feedback",
     "item_to_host_version",
     "item_to_insight",
     "item_to_late",
+    "item_to_link",
     "item_to_member",
     "item_to_page",
     "item_to_profile",
@@ -193,6 +207,8 @@ __all__ = [
     "key_text",
     "late_item",
     "late_query",
+    "link_key",
+    "link_put",
     "list_query",
     "member_item",
     "members_query",

@@ -28,6 +28,7 @@ from services.insights.language_models import open_language_models
 from services.insights.purse import Purse
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
+from services.insights.session import ROUTERS as SESSION_ROUTERS
 from services.insights.settings import InsightsSettings
 from services.insights.tell import Teller
 from services.insights.windows import Windows
@@ -99,7 +100,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             ):
                 yield
 
-    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
+    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router, *SESSION_ROUTERS]
     return create_service(
         "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
     )
