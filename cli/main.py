@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from cli.alerts import app as alerts_app
+from cli.keys import app as keys_app
 from cli.options import LOCAL_URL, Json, Limit, Url, ask, end
 from iops.contract import BATCH_SAMPLES_LIMIT
 
 EPILOG = (
     "Exit codes: 0 done; 1 failed, or nothing was found; 2 wrong usage; 3 the server does not answer. "
-    "IOPS_URL sets --url. With --json standard output is one JSON document and nothing else."
+    "IOPS_URL sets --url, IOPS_API_KEY or IOPS_API_KEY_FILE say who asks; else `iops login` does, or the key that "
+    "`iops up` made for itself. With --json standard output is one JSON document and nothing else."
 )
 
 app = typer.Typer(
@@ -143,6 +145,7 @@ def feedback(
 
 
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(keys_app, name="keys")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Final
@@ -66,6 +66,20 @@ class Caller:
     def may_see(self, stream_id: str) -> bool:
         """Whether the stream is theirs, to write or to read as the role says."""
         return self.sees_all or stream_id.startswith(self._beginnings) or stream_id in self._ids
+
+    def may_give(self, role: Role, streams: Iterable[str]) -> bool:
+        """Whether a key with this role and these patterns could do nothing that they may not do themselves.
+
+        >>> web = Caller("web-admin", Role.ADMIN, ("web-*",))
+        >>> web.may_give(Role.AGENT, ["web-1*", "web-2:sda"]), web.may_give(Role.AGENT, ["*"])
+        (True, False)
+        """
+        return INCLUDES[role] <= INCLUDES[self.role] and all(map(self._covers, streams))
+
+    def _covers(self, pattern: str) -> bool:
+        if pattern.endswith("*"):
+            return self.sees_all or pattern[:-1].startswith(self._beginnings)
+        return self.may_see(pattern)
 
     def may_join(self, stream_id: str, peer_group: str) -> bool:
         """Whether they may write the stream into the group: into its own host's, or one whose name is theirs too.

@@ -30,6 +30,11 @@ RISK_ENDPOINT: Final = "iops-dashboard-risk"
 # The JSON document in SSM that operators change while services run.
 FLAGS_PARAMETER: Final = "/iops-dashboard/flags"
 
+# Secrets: JSON documents in Secrets Manager, or one file with all of them under these names.
+PEPPER_SECRETS: Final = "iops-dashboard/peppers"  # read by all three services
+INSIGHTS_SECRETS: Final = "iops-dashboard/insights"
+ALERTS_SECRETS: Final = "iops-dashboard/alerts"
+
 # The score that reaches people, and the one that is worth an insight.
 PAGE_RISK_SCORE: Final = 80
 INSIGHT_RISK_SCORE: Final = 60

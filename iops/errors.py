@@ -21,6 +21,7 @@ IopsError                  500 internal
 │   ├── IdentityUnavailable    identity_unavailable  who signs people's tokens cannot be read
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
 │       └── SlowDown       429 slow_down             a machine asks more often than it was told to
+├── UnusableFile               unusable_file       a secret's file that is missing, or that others can read
 └── DamagedChunk           500 damaged_chunk       names the key
     ├── DamagedRollup          damaged_rollup
     └── DamagedProfile         damaged_profile
@@ -177,6 +178,11 @@ class RateExceeded(Unavailable):
 
 class SlowDown(RateExceeded):
     code = "slow_down"
+
+
+class UnusableFile(IopsError):
+    code = "unusable_file"
+    title = "A file with a secret cannot be used"
 
 
 class DamagedChunk(IopsError):

@@ -171,6 +171,15 @@ def figure(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
+def counted(count: float, noun: str) -> str:
+    """So many of a thing.
+
+    >>> counted(1, "request"), counted(12, "request")
+    ('1 request', '12 requests')
+    """
+    return f"{count:.0f} {noun}" if round(count) == 1 else f"{count:.0f} {noun}s"
+
+
 def _fact(
     name: str,
     unit: str,

@@ -5,9 +5,11 @@ async def acknowledge(caller: Annotated[Caller, Requires(Role.OPERATOR)]) -> Ale
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from ipaddress import ip_address
@@ -19,9 +21,16 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Depends
 from starlette.types import Scope
 
+from iops import contract
 from iops.auth import Caller, Role
+from iops.clock import Clock
 from iops.errors import Forbidden, Unauthenticated, Unavailable
 from iops.keyring import KeyRing
+from iops.observability import Metrics
+from iops.peppers import Peppers
+from iops.secrets import open_secret
+from iops.settings import ServiceSettings
+from iops.table import Table
 
 SESSION_COOKIE: Final = b"iops_session"
 SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it only by https, for the whole host
@@ -68,12 +77,13 @@ class Gate:
 
     def known(self, scope: Scope) -> Caller | None:
         """The caller, where that takes neither table nor cryptography of people: the way of nearly all telemetry."""
+        bearer = b""
         for name, value in scope["headers"]:
             if name == b"x-api-key":
                 return self.keys.known(value)
-            if name == b"authorization":
-                return self.keys.known(value[7:])  # after `Bearer `; whatever else it is fits no key
-        return None
+            if name == b"authorization" and not bearer and value[:7].lower() == b"bearer ":
+                bearer = value[7:]
+        return self.keys.known(bearer) if bearer else None
 
     async def admit(self, scope: Scope, role: Role) -> Caller:
         """The caller, who has the role. Raises Unauthenticated, Forbidden, or Unavailable where that cannot be told."""
@@ -88,7 +98,8 @@ class Gate:
         if credential.is_cookie and scope["method"] not in SAFE_METHODS:
             self._check_origin(scope)
         address = address_of(scope)
-        self._misses.check(address)
+        if not self.keys.remembers(credential.text):  # or one agent with a bad key stops all behind its address
+            self._misses.check(address)
         try:
             if credential.text.startswith(KEY_BEGINNING):
                 return await self.keys.caller_of(credential.text)
@@ -110,6 +121,26 @@ class OpenGate:
         """Always a caller, who may all."""
         scope[CALLER] = caller = _whoever(scope)
         return caller
+
+
+@asynccontextmanager
+async def open_gate(
+    settings: ServiceSettings, table: Table, now: Clock, metrics: Metrics, *, people: Tokens | None = None
+) -> AsyncIterator[Gate | OpenGate]:
+    """The gate that the settings want; its peppers are read again as they rotate.
+
+    Raises SecretUnread where there are none.
+    """
+    if settings.auth == "off":
+        yield OpenGate()
+        return
+    async with open_secret(settings, contract.PEPPER_SECRETS, Peppers, metrics) as peppers:
+        rereading = asyncio.create_task(peppers.run(), name="peppers")
+        try:
+            keys = KeyRing(table, lambda: peppers.current, now)
+            yield Gate(keys, people or Nobody(), origin=origin_of(settings.public_url))
+        finally:
+            rereading.cancel()
 
 
 @dataclass(frozen=True, slots=True)

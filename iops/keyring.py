@@ -17,7 +17,7 @@ from iops.auth import Caller
 from iops.clock import Clock
 from iops.errors import Conflict, Unauthenticated, Unavailable
 from iops.keys import ApiKey, KeptSecret, key_id_of
-from iops.pepper import Peppers
+from iops.peppers import Peppers
 from iops.table import Table, readable
 
 log = structlog.get_logger()
@@ -57,7 +57,7 @@ class KeyRing:
         *,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._table, self._peppers, self._clock, self._monotonic_s = table, peppers, clock, monotonic_s
+        self.peppers, self._table, self._clock, self._monotonic_s = peppers, table, clock, monotonic_s
         self._entries: dict[str, _Entry] = {}
         self._unknown: dict[str, float] = {}  # ids without a key that holds, until when; apart, or they push keys out
         self._loads: dict[str, asyncio.Task[_Entry | None]] = {}
@@ -68,6 +68,11 @@ class KeyRing:
         if entry is None or self._monotonic_s() >= entry.fresh_until_s or not entry.fits(key):
             return None
         return entry.caller
+
+    def remembers(self, key: bytes) -> bool:
+        """Whether it held when the table was last asked."""
+        entry = self._entries.get(key[ID].decode("latin-1"))
+        return entry is not None and entry.fits(key)
 
     async def caller_of(self, key: bytes) -> Caller:
         """The caller; raises Unauthenticated, or TableUnavailable."""
@@ -116,16 +121,16 @@ class KeyRing:
 
     def _entry_of(self, key: ApiKey) -> _Entry | None:
         now, now_s = self._clock(), self._monotonic_s()
-        if key.ended_at is not None and key.ended_at <= now:
+        if key.has_ended(now):
             return None
-        held = [secret for secret in key.secrets if secret.until is None or now < secret.until]
+        held = key.held(now)
         ends = [key.ended_at, *(secret.until for secret in held)]
         fresh_s = min([CACHED_S, *((end - now).total_seconds() for end in ends if end is not None)])
         return _Entry(key.caller, tuple(self._with_peppers(key, held)), now_s, now_s + fresh_s)
 
     def _with_peppers(self, key: ApiKey, held: Iterable[KeptSecret]) -> Iterator[tuple[bytes, bytes]]:
         for secret in held:
-            pepper = self._peppers().of(secret.pepper_id)
+            pepper = self.peppers().of(secret.pepper_id)
             if pepper is None:
                 log.error("key_lost_its_pepper", key_id=key.key_id, name=key.name, pepper=secret.pepper_id)
             else:
@@ -134,7 +139,7 @@ class KeyRing:
     async def _tend(self, kept: ApiKey, key: bytes) -> None:
         """Notes the use, and hashes with the current pepper, since an old one goes with the rotations to come."""
         now = self._clock()
-        renewed = kept.with_pepper(key, self._peppers())
+        renewed = kept.with_pepper(key, self.peppers())
         try:
             if renewed is not None:
                 await self._table.transact([{"Put": items.api_key_put(renewed, replaces=kept)}])

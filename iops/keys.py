@@ -6,16 +6,17 @@ import base64
 import hmac
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from iops.auth import EVERY_STREAM, PATTERNS_LIMIT, Caller, Role, StreamPattern
-from iops.pepper import Pepper, Peppers
+from iops.peppers import Pepper, Peppers
 
 ID_BYTES: Final = 10  # of randomness, 16 characters; it names the key and is no secret
 SECRET_BYTES: Final = 32
+ROTATED_HOLDS: Final = timedelta(hours=1)  # a secret that was rotated, so that its holders can change over
 SHAPE: Final = re.compile(rb"iops_([a-z2-7]{16})_[A-Za-z0-9_-]{43}")
 
 KeyName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@:+-]*$")]
@@ -28,8 +29,8 @@ class KeptSecret(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     pepper_id: str
-    digest: str = Field(description="hex")
-    until: datetime | None = Field(default=None, description="when a secret that was rotated ends")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="hex")
+    until: AwareDatetime | None = Field(default=None, description="when a secret that was rotated ends")
 
 
 class ApiKey(BaseModel):
@@ -41,12 +42,13 @@ class ApiKey(BaseModel):
     name: KeyName
     role: Role
     streams: Annotated[tuple[StreamPattern, ...], Field(min_length=1, max_length=PATTERNS_LIMIT)] = (EVERY_STREAM,)
-    secrets: tuple[KeptSecret, ...]
-    created_at: datetime
+    secrets: Annotated[tuple[KeptSecret, ...], Field(min_length=1, max_length=2)]
+    created_at: AwareDatetime
     created_by: str
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
-    last_used_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
+    revoked_at: AwareDatetime | None = None
+    last_used_at: AwareDatetime | None = None
+    version: int = Field(default=1, description="one more with each change")
 
     @property
     def caller(self) -> Caller:
@@ -66,8 +68,31 @@ class ApiKey(BaseModel):
                 continue
             if hmac.compare_digest(digest_of(key, pepper), bytes.fromhex(secret.digest)):
                 again = keep(key, peppers.current, until=secret.until)
-                return self.model_copy(update={"secrets": (*self.secrets[:index], again, *self.secrets[index + 1 :])})
+                return self.changed(secrets=(*self.secrets[:index], again, *self.secrets[index + 1 :]))
         return None
+
+    def rotated(self, key: bytes, pepper: Pepper, *, now: datetime) -> ApiKey:
+        """With `key` as its new secret. The one before holds an hour more; one that was rotated before ends now."""
+        old = self.secrets[0].model_copy(update={"until": now + ROTATED_HOLDS})
+        return self.changed(secrets=(keep(key, pepper), old))
+
+    def revoked(self, now: datetime) -> ApiKey:
+        """Itself, ended now."""
+        return self.changed(revoked_at=now)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether it expired or was revoked."""
+        return self.ended_at is not None and self.ended_at <= now
+
+    def held(self, now: datetime) -> list[KeptSecret]:
+        """The secrets that hold."""
+        if self.has_ended(now):
+            return []
+        return [secret for secret in self.secrets if secret.until is None or now < secret.until]
+
+    def changed(self, **fields: object) -> ApiKey:
+        """Its next version."""
+        return self.model_copy(update={**fields, "version": self.version + 1})
 
 
 def new_key_id(random_bytes: RandomBytes) -> str:

@@ -18,12 +18,16 @@ LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
 # copies all that is bound, and costs ten times as much.
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
 
+# One a process, as logging is; it learns secrets while the program runs.
+_REDACTOR: Final = Redactor()
+
 
 def configure_logging(program: str, *, level: int = logging.INFO, secrets: Iterable[str] = ()) -> None:
     """JSON lines on standard error, each with the program's name; the standard library's loggers join in.
 
     `secrets` are values that no line may show; what looks like a secret is hidden without being named here.
     """
+    _REDACTOR.hide(secrets)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_request_id,
@@ -33,7 +37,7 @@ def configure_logging(program: str, *, level: int = logging.INFO, secrets: Itera
     ]
     render: list[structlog.typing.Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        Redactor(secrets),
+        _REDACTOR,
         structlog.processors.JSONRenderer(),
     ]
     handler = logging.StreamHandler(sys.stderr)
@@ -55,6 +59,11 @@ def configure_logging(program: str, *, level: int = logging.INFO, secrets: Itera
     structlog.contextvars.bind_contextvars(program=program)
 
 
+def hide_in_logs(values: Iterable[str]) -> None:
+    """From the next line on; what was hidden before stays so."""
+    _REDACTOR.hide(values)
+
+
 def _add_request_id(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if (request_id := REQUEST_ID.get()) is not None:
         line["request_id"] = request_id
@@ -68,6 +77,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = self.counter("iops_requests", "HTTP requests answered", "method", "route", "status")
         self.request_s = self.histogram("iops_request_seconds", "Seconds to answer an HTTP request", "route")
+        self.secrets_unread = self.counter(
+            "iops_secrets_unread", "Turns that had to keep the last good secret", "secret", "reason"
+        )
+        self.secret_age_s = self.gauge("iops_secret_age_seconds", "Since the secret was last read well", "secret")
 
     def counter(self, name: str, documentation: str, *labels: str) -> Counter:
         """A number that only grows; Prometheus shows it as `<name>_total`."""

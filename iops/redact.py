@@ -12,6 +12,7 @@ HIDDEN: Final = "[hidden]"
 DEEPEST: Final = 6  # levels of nesting that are looked into; what is below is one text
 SHORTEST_SHAPE: Final = 20  # characters of the shortest secret that is known by its shape alone, an AWS key id
 SHORTEST_VALUE: Final = 8  # characters of a known secret; a shorter one is part of ordinary words
+VALUES_LIMIT: Final = 256  # known secrets, each looked for in each text; with all of them a line takes 0.1 ms
 LONGEST_NAME: Final = 64  # characters of a field's name, its last ones, that are looked at
 AWS_SECRET_LENGTH: Final = 40  # characters
 
@@ -90,7 +91,20 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """`secrets` are values that are hidden wherever they stand."""
-        self._values = sorted({text for text in secrets if len(text) >= SHORTEST_VALUE}, key=len, reverse=True)
+        self._known: dict[str, None] = {}  # the newest last
+        self._values: list[str] = []
+        self.hide(secrets)
+
+    def hide(self, values: Iterable[str]) -> None:
+        """These too, from now on; beyond 256 the ones that were named longest ago are forgotten."""
+        for value in values:
+            if len(value) >= SHORTEST_VALUE:
+                self._known.pop(value, None)
+                self._known[value] = None
+        for oldest in list(self._known)[:-VALUES_LIMIT]:
+            del self._known[oldest]
+        # The longest first, where one is part of another; a new list, because other threads go through the old one.
+        self._values = sorted(self._known, key=len, reverse=True)
 
     def __call__(self, _: object, __: str, line: EventDict) -> EventDict:
         return self._mapping(line, DEEPEST)

@@ -21,6 +21,7 @@ from iops.evidence import (
     ENOUGH_SAMPLES,
     Subject,
     View,
+    counted,
     figure,
     latency_facts,
     load_facts,
@@ -98,7 +99,7 @@ def _errors(view: View) -> Finding | None:
         name="io_errors",
         value=count,
         unit="errors",
-        sentence=f"{count:.0f} I/O errors in the last 15 min; a healthy device has none",
+        sentence=f"{counted(count, 'I/O error')} in the last 15 min; a healthy device has none",
     )
     return Finding(
         risk_score=min(100.0, round(85 + 5 * math.log10(count), 1)),
@@ -129,7 +130,7 @@ def _stall(view: View) -> Finding | None:
         name="stalled_s",
         value=longest_ms / 1000,
         unit="s",
-        sentence=f"nothing completed for {longest_ms / 1000:.0f} s with {in_flight:.0f} requests in flight",
+        sentence=f"nothing completed for {longest_ms / 1000:.0f} s with {counted(in_flight, 'request')} in flight",
     )
     return Finding(
         risk_score=min(100.0, round(90 + longest_ms / 6000, 1)),

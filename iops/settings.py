@@ -1,6 +1,7 @@
 """What every program reads from its environment: variables that begin with `IOPS_`."""
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ class ServiceSettings(Settings):
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")
     auth: Literal["on", "off"] = Field(default="on", description="off lets everybody in; only on loopback")
     aws_timeout_s: float = Field(default=3.0, gt=0, description="of one call to AWS, connect and read")
+    secrets_file: Path | None = Field(default=None, description="unset, secrets are read from Secrets Manager")
+    secrets_interval_s: float = Field(default=60, gt=0, description="between two reads of each secret")
     issuer: str | None = Field(default=None, description="who signs people's tokens; unset, people cannot sign in")
     jwks_url: str | None = Field(default=None, description="of its keys; unset, <issuer>/.well-known/jwks.json")
     client_ids: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -14,11 +15,13 @@ from typing import Final
 
 import typer
 
+from iops import clock
 from iops.flags import Flags
 from local import ministack
 from local.errors import CannotRun, PortTaken, StopRequested
 from local.lock import lock_directory, lock_state, usable
 from local.resources import ACCESS_KEY, REGION, create_resources
+from local.secrets import make_secrets
 from local.supervisor import ROOT, Child, Supervisor
 
 SERVICES: Final = ("ingest", "insights", "alerts")
@@ -59,6 +62,11 @@ class Plan:
         return self.state_dir / "flags.json"
 
     @property
+    def secrets_file(self) -> Path:
+        """Mode 600; for a person to edit while everything runs."""
+        return self.state_dir / "secrets.json"
+
+    @property
     def ministack_dir(self) -> Path:
         """What ministack keeps."""
         return self.state_dir / "ministack" / "state"
@@ -82,6 +90,7 @@ def up(options: UpOptions, *, say: Say = typer.echo) -> int:
                 plan.mail_dir.mkdir(exist_ok=True)
                 plan.ministack_dir.mkdir(parents=True, exist_ok=True)
                 write_default_flags(plan.flags_file)
+                make_secrets(plan.secrets_file, clock.now(), secrets.token_bytes)
             ministack.check_state(plan.ministack_dir)
             program = ministack.install(MINISTACK_VENV, say=say)
             _run(plan, program, state_lock=state_lock, has_agent=options.agent and _has_diskstats(say), say=say)
@@ -130,6 +139,7 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
         "IOPS_AUTH": "off",
         "IOPS_DOCS": "true",  # everything listens on 127.0.0.1
         "IOPS_FLAGS_FILE": str(plan.flags_file),
+        "IOPS_SECRETS_FILE": str(plan.secrets_file),
         "IOPS_PUBLIC_URL": plan.url,
         "IOPS_URL": plan.url,
         "IOPS_SPOOL_DIR": str(plan.state_dir / "agent-spool"),

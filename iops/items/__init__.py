@@ -2,7 +2,6 @@
 
 from iops.items.alerts import (
     alert_put,
-    alerts_of_stream_query,
     change_put,
     changes_query,
     claim_update,
@@ -140,7 +139,6 @@ __all__ = [
     "StreamCost",
     "Word",
     "alert_put",
-    "alerts_of_stream_query",
     "api_key_key",
     "api_key_put",
     "api_key_used_update",

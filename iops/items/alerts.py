@@ -32,17 +32,6 @@ def item_to_alert(item: Item) -> Alert:
     return Alert.model_validate_json(item["doc"]["S"])
 
 
-def alerts_of_stream_query(stream_id: str) -> Item:
-    """The alerts of one stream, newest first, through the index."""
-    return {
-        "IndexName": contract.STREAM_INDEX,
-        "KeyConditionExpression": "stream_id = :id",
-        "FilterExpression": "entity_type = :type",
-        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": "alert"}},
-        "ScanIndexForward": False,
-    }
-
-
 def change_put(change: Change) -> Item:
     """A line of an alert's history; holds only if nobody wrote that line.
 

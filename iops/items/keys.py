@@ -17,9 +17,13 @@ def api_key_key(key_id: str) -> Item:
 
 
 def api_key_put(key: ApiKey, *, replaces: ApiKey | None) -> Item:
-    """Stores a key; holds only if it is as `replaces` says, or new where that is None."""
+    """Stores a key; holds only if it is as `replaces` says, or new where that is None.
+
+    The version tells, not the document: a newer program may write more into that than an older one reads.
+    """
     item = api_key_key(key.key_id) | {
         contract.TIME_KEY: number(to_epoch_ms(key.created_at)),
+        "version": number(key.version),
         "doc": {"S": key.model_dump_json(exclude={"last_used_at"})},
     }
     if key.last_used_at is not None:
@@ -29,11 +33,10 @@ def api_key_put(key: ApiKey, *, replaces: ApiKey | None) -> Item:
         item[contract.TTL_ATTRIBUTE] = number(to_epoch_ms(kept_until) // 1000)
     if replaces is None:
         return {"Item": item, "ConditionExpression": "attribute_not_exists(entity_id)"}
-    before = replaces.model_dump_json(exclude={"last_used_at"})
     return {
         "Item": item,
-        "ConditionExpression": "doc = :before",
-        "ExpressionAttributeValues": {":before": {"S": before}},
+        "ConditionExpression": "version = :before",
+        "ExpressionAttributeValues": {":before": number(replaces.version)},
     }
 
 

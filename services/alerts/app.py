@@ -8,7 +8,9 @@ from fastapi import FastAPI
 
 from iops import clock
 from iops.clock import Clock
+from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
+from iops.people import open_people
 from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Health, create_service, running
@@ -23,6 +25,7 @@ from services.alerts.settings import AlertsSettings
 from services.alerts.silences import Silences
 from services.alerts.targets import open_targets
 from services.alerts.timers import Timers
+from services.alerts.webhook_secrets import open_webhook_secrets
 
 
 def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -37,7 +40,10 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
         # The clients outlive the loop that uses them.
         async with (
             open_table(configured) as table,
-            open_targets(configured, now, metrics) as targets,
+            open_people(configured, now, metrics) as people,
+            open_gate(configured, table, now, metrics, people=people) as app.state.gate,
+            open_webhook_secrets(configured, metrics) as secrets,
+            open_targets(configured, secrets, now, metrics) as targets,
             open_redrive(configured) as redrive,
             open_canary_watch(configured, table, now, metrics) as canary_watch,
         ):
@@ -72,6 +78,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 timers=timers.run(),
                 letter_counts=LetterCounts(redrive.letters, metrics).run(),
                 **couriers,
+                **({"webhook_secrets": secrets.run()} if secrets else {}),
                 **({name: run() for name, run in canaries.items()} if configured.canary else {}),
             ):
                 yield

@@ -45,6 +45,7 @@ class Docket:
         self._pages: dict[str, Page | None] = {}
         self._newest: dict[str, _Newest] = {}
         self.changes: list[Change] = []
+        self.unreadable: dict[str, Exception] = {}  # alerts gone on without
         self._events: list[tuple[Event, datetime]] = []
         self._touched: dict[str, None] = {}  # alerts
         self._touched_pages: dict[str, None] = {}
@@ -56,6 +57,14 @@ class Docket:
             row = await self._table.get(items.key_of(f"alert#{alert_id}", "alert"))
             self._alerts[alert_id] = items.item_to_alert(row) if row else None
         return self._alerts[alert_id]
+
+    async def readable_alert(self, alert_id: str) -> Alert | None:
+        """The same; None also for one that cannot be read: the stream's others go on without it."""
+        try:
+            return await self.alert(alert_id)
+        except items.UNREADABLE as error:
+            self.unreadable[alert_id] = error
+            return None
 
     async def page(self, page_id: str) -> Page | None:
         """As it is, with the steps taken here."""
@@ -133,17 +142,11 @@ class Docket:
     async def _page_of_stream(self, alert: Alert) -> Page | None:
         """The page of another trouble of this very stream that people heard of a moment ago: one disk, one mail."""
         for kind in PredictionType:
-            other = await self._alert_or_none(alert_id_of(alert.stream_id, kind))
+            other = await self.readable_alert(alert_id_of(alert.stream_id, kind))
             page = await self._page_or_none(other.page_id) if other is not None and other.page_id else None
             if page is not None and pages.is_joined_by(page, now=self.now):
                 return page
         return None
-
-    async def _alert_or_none(self, alert_id: str) -> Alert | None:
-        try:
-            return await self.alert(alert_id)
-        except items.UNREADABLE:
-            return None
 
     async def _newest_page(self, alert: Alert) -> Page | None:
         key = page_key_of(alert.peer_group, alert.prediction_type)

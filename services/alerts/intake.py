@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from iops import items
-from iops.alert import Alert, alert_id_of
+from iops.alert import alert_id_of
 from iops.clock import Clock
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY
 from iops.errors import Conflict, Unavailable
@@ -125,6 +125,8 @@ class Intake:
                 return await self._take_one_by_one(rows)
             self._leave(rows[0].name, "failed", error)
             return True
+        for alert_id, why in docket.unreadable.items():
+            self._leave(f"alert#{alert_id}", "unreadable", why)
         for change in docket.changes:
             log.info("episode_changed", **change.model_dump(mode="json", exclude_none=True))
         for row in rows:
@@ -166,18 +168,10 @@ class Intake:
             is_hosts = (prediction_type is PredictionType.AGENT_SILENT) != (own is PredictionType.AGENT_SILENT)
             if is_others or is_hosts:
                 continue
-            alert = await self._alert_or_none(docket, alert_id_of(insight.stream_id, prediction_type))
+            alert = await docket.readable_alert(alert_id_of(insight.stream_id, prediction_type))
             step = episode.take_recovery(insight, alert, now=docket.now) if alert is not None else None
             if step is not None:
                 await docket.take(step)
-
-    async def _alert_or_none(self, docket: Docket, alert_id: str) -> Alert | None:
-        """None also for one that cannot be read: the stream's others still end."""
-        try:
-            return await docket.alert(alert_id)
-        except items.UNREADABLE as error:
-            self._leave(f"alert#{alert_id}", "unreadable", error)
-            return None
 
     async def _is_newest(self, insight: Insight) -> bool:
         row = await self._table.get(items.key_of(insight.stream_id, "stream"))

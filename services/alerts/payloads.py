@@ -48,13 +48,12 @@ class Message:
         return f"Message({len(self.body)} bytes)"
 
 
-def compose_message(notice: Notice, webhook: Webhook, *, now: datetime) -> Message | None:
+def compose_message(notice: Notice, webhook: Webhook, *, key: str, now: datetime) -> Message | None:
     """None where there is nothing to say to this receiver: people's tools hear of pages, not of single insights or
-    canaries, and of no page that is older than its row."""
+    canaries, and of no page that is older than its row. `key` is empty where its kind takes none."""
     event, alert, page = notice.event, notice.alert, notice.page
     if event.kind not in TOLD or alert is None or page is None:
         return None
-    key = webhook.key.get_secret_value() if webhook.key else ""
     match webhook.kind:
         case WebhookKind.ALERTMANAGER:
             return _message(alertmanager(event, alert, page, url=notice.url, receiver=webhook.name))

@@ -39,18 +39,13 @@ class Silences:
         self._held = [silence for row in rows if (silence := read_silence(row)) is not None]
         self._read_at = now
 
-    def until(
-        self, stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
-    ) -> datetime | None:
-        """When the last silence ends that matches this trouble now; None where none does."""
-        return silenced_until(self._held, stream_id, peer_group, prediction_type, now=now)
-
     async def until_now(
         self, stream_id: str, peer_group: str, prediction_type: PredictionType, *, now: datetime
     ) -> datetime | None:
-        """The same of those that nobody ended since they were read: an alert that opens in silence stays so to its end.
+        """When the last silence ends that matches this trouble now; None where none does.
 
-        One strongly consistent read for each that matches.
+        Of those that match, each is read anew (strongly consistent): an alert that opens in a silence which somebody
+        just ended would stay silent to its end.
         """
         matching = [each for each in self._held if each.matches(stream_id, peer_group, prediction_type)]
         rows = [await self._table.get(items.key_of(f"silence#{each.silence_id}", "silence")) for each in matching]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,15 +14,19 @@ from typing import Final
 import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver
+from pydantic import SecretStr
 from yarl import URL
 
 from iops.clock import Clock
+from iops.contract import ALERTS_SECRETS
 from iops.errors import Unavailable
 from iops.observability import Metrics
+from iops.secrets import Secret
 from services.alerts.addresses import IsPermitted, guarded_socket, is_public, is_public_or_private
 from services.alerts.notice import Notice
 from services.alerts.payloads import Message, compose_message
 from services.alerts.settings import AlertsSettings, Webhook, WebhookKind
+from services.alerts.webhook_secrets import WebhookSecrets
 
 log = structlog.get_logger()
 
@@ -83,13 +87,16 @@ class WebhookTarget:
         self,
         session: aiohttp.ClientSession,
         webhook: Webhook,
+        secrets: Callable[[], WebhookSecrets],
         clock: Clock,
         metrics: WebhookMetrics,
         *,
         timeouts: Timeouts = Timeouts(),
     ) -> None:
+        """`secrets` are asked before each notice, so a rotated one is used for the next."""
         self._session = session
         self._webhook = webhook
+        self._secrets = secrets
         self._clock = clock
         self._metrics = metrics
         self._timeouts = timeouts
@@ -103,11 +110,13 @@ class WebhookTarget:
     async def send(self, notices: Sequence[Notice]) -> list[bool]:
         """Raises Unavailable where it was not accepted, with the time before which it should not be tried again."""
         for notice in notices:
-            message = compose_message(notice, self._webhook, now=self._clock())
+            secret = self._secrets().webhooks[self.name]  # once, so that url and key belong together
+            key = secret.key.get_secret_value() if secret.key else ""
+            message = compose_message(notice, self._webhook, key=key, now=self._clock())
             if message is None:
                 self._metrics.posts.labels(self.name, "nothing_to_say").inc()
                 continue
-            refusal = await self._post(message)
+            refusal = await self._post(secret.url, message)
             if refusal is not None:
                 raise self._refused(refusal, notice)
             self._needs_a_person = False
@@ -115,20 +124,20 @@ class WebhookTarget:
             self._metrics.waiting_s.labels(self.name).set(0)
         return [True] * len(notices)
 
-    async def _post(self, message: Message) -> Refusal | None:
+    async def _post(self, url: SecretStr, message: Message) -> Refusal | None:
         """An error's own words are left out: they may have the URL in them."""
         try:
             async with asyncio.timeout(self._timeouts.deadline_s):
-                answer = await self._exchange(message)
+                answer = await self._exchange(url, message)
         except TimeoutError:
             return Refusal("it did not answer in time")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Refusal(f"it could not be reached ({type(error).__name__})")
         return judge(answer, self._webhook.kind, now=self._clock())
 
-    async def _exchange(self, message: Message) -> Answer:
+    async def _exchange(self, url: SecretStr, message: Message) -> Answer:
         async with self._session.post(
-            URL(self._webhook.url.get_secret_value()),
+            URL(url.get_secret_value()),
             data=message.body,
             headers=message.headers,
             allow_redirects=False,
@@ -155,15 +164,16 @@ def judge(answer: Answer, kind: WebhookKind, *, now: datetime) -> Refusal | None
         wait_s = _retry_after_s(answer.retry_after, now) if status in (429, 503) else 2
         return Refusal(f"it answered {status}", retry_after_s=wait_s)
     if 300 <= status < 400:
-        reason = f"it answered {status}, and redirects are not followed: correct its url in IOPS_WEBHOOKS"
+        reason = f"it answered {status}, and redirects are not followed: correct its url in the secret {ALERTS_SECRETS}"
     else:
-        reason = f"it answered {status}: look at its url and key in IOPS_WEBHOOKS"
+        reason = f"it answered {status}: look at its url and key in the secret {ALERTS_SECRETS}"
     return Refusal(reason, retry_after_s=SLOWLY_S, needs_a_person=True)
 
 
 @asynccontextmanager
 async def open_webhooks(
     settings: AlertsSettings,
+    secrets: Secret[WebhookSecrets] | None,
     clock: Clock,
     metrics: Metrics,
     *,
@@ -171,8 +181,11 @@ async def open_webhooks(
     is_permitted: IsPermitted | None = None,
     timeouts: Timeouts = Timeouts(),
 ) -> AsyncIterator[Sequence[WebhookTarget]]:
-    """A target for each webhook of the settings. `is_permitted` and `resolver` are the settings' and the system's where
-    none are given."""
+    """A target for each webhook of the settings; none without `secrets`. Where none are given, `is_permitted` and
+    `resolver` are the settings' and the system's."""
+    if secrets is None:
+        yield []
+        return
     permitted = is_permitted or (is_public_or_private if settings.webhook_private else is_public)
     connector = aiohttp.TCPConnector(
         resolver=resolver or aiohttp.ThreadedResolver(),
@@ -188,7 +201,10 @@ async def open_webhooks(
         trust_env=False,  # a proxy would connect for us, and to anywhere
     ) as session:
         counts = WebhookMetrics(metrics)
-        yield [WebhookTarget(session, each, clock, counts, timeouts=timeouts) for each in settings.webhooks]
+        yield [
+            WebhookTarget(session, each, lambda: secrets.current, clock, counts, timeouts=timeouts)
+            for each in settings.webhooks
+        ]
 
 
 async def _beginning(content: aiohttp.StreamReader) -> bytes:

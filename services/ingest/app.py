@@ -10,6 +10,7 @@ from iops import clock
 from iops.bus import open_scoring_queue
 from iops.clock import Clock
 from iops.collector import rare_collections
+from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.redact import secrets_in
 from iops.table import open_table
@@ -39,7 +40,11 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Outside in: the clients outlive the loops that use them, and by the time the loops end the server has
         # answered every request, so nothing waits in the queue ahead of the table.
-        async with open_table(configured, writes_much=True) as table, open_scoring_queue(configured) as queue:
+        async with (
+            open_table(configured, writes_much=True) as table,
+            open_scoring_queue(configured) as queue,
+            open_gate(configured, table, now, metrics) as app.state.gate,
+        ):
             commit = GroupCommit(table, configured, metrics)
             notifier = ScoringNotifier(queue, metrics)
             app.state.ingest = routes.Ingest(

@@ -40,19 +40,6 @@ class AnswerCache(Generic[T]):
         self._flights: dict[str, _Flight[T]] = {}
         self._asked = metrics.counter("iops_explainer_cache", "Explanations that were looked up", "outcome")
 
-    def get(self, key: str) -> T | None:
-        """The answer, or None where there is none (any more)."""
-        found = self._find(key)
-        self._asked.labels("hit" if found else "miss").inc()
-        return found[0] if found else None
-
-    def put(self, key: str, answer: T) -> None:
-        """Keeps an answer from now on."""
-        self._answers[key] = (self._now_s() + self._ttl_s, answer)
-        self._answers.move_to_end(key)
-        if len(self._answers) > self._limit:
-            self._answers.popitem(last=False)
-
     async def get_or(self, key: str, make: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """The answer, and whether it cost nothing: it was at hand, or another asker's call brought it.
 
@@ -88,8 +75,14 @@ class AnswerCache(Generic[T]):
         finally:
             if (flight := self._flights.get(key)) and flight.task is me:
                 del self._flights[key]
-        self.put(key, answer)
+        self._keep(key, answer)
         return answer
+
+    def _keep(self, key: str, answer: T) -> None:
+        self._answers[key] = (self._now_s() + self._ttl_s, answer)
+        self._answers.move_to_end(key)
+        if len(self._answers) > self._limit:
+            self._answers.popitem(last=False)
 
     def _find(self, key: str) -> tuple[T] | None:
         found = self._answers.get(key)

@@ -1,38 +1,51 @@
 """The insights service: scores what ingest stored, explains what matters, answers what people ask."""
 
 import secrets
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from fastapi import FastAPI
 
 from iops import clock
-from iops.bus import open_scoring_queue
+from iops.bus import ScoringQueue, open_scoring_queue
 from iops.clock import Clock
-from iops.flags import open_flags
+from iops.flags import FlagReader, open_flags
+from iops.gate import Gate, OpenGate, open_gate
 from iops.observability import Metrics, configure_logging
+from iops.people import open_people
 from iops.redact import secrets_in
-from iops.table import open_table
+from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, costs, feedback, routes, tiers
+from services.insights import analyse, costs, feedback, key_routes, routes, tiers
 from services.insights.absence import Absence
-from services.insights.answer import Answer
-from services.insights.answer_cache import AnswerCache
-from services.insights.chain import load_model, open_chain
-from services.insights.explainer import Explainer
-from services.insights.improve import Improver
-from services.insights.judge import ModelJudge
-from services.insights.language_models import open_language_models
-from services.insights.purse import Purse
+from services.insights.chain import Judging, load_model, open_judging
+from services.insights.explaining import Explaining, open_explaining
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.session import ROUTERS as SESSION_ROUTERS
+from services.insights.session.desk import Desk, open_desk
 from services.insights.settings import InsightsSettings
 from services.insights.tell import Teller
 from services.insights.windows import Windows
 from services.insights.work import ScoringLoop
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What is open while the service runs."""
+
+    table: Table
+    gate: Gate | OpenGate
+    desk: Desk | None
+    queue: ScoringQueue
+    flags: FlagReader
+    judging: Judging
+    explaining: Explaining
+    teller: Teller
+    scorer: Scorer
 
 
 def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -44,63 +57,87 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # The clients outlive the loop that uses them.
-        async with (
-            AsyncExitStack() as clients,
-            open_table(configured) as table,
-            open_scoring_queue(configured) as queue,
-        ):
-            windows = Windows(table, now, metrics, limit=configured.windows_limit)
-            model = load_model(configured.model_dir)
-            flags = await clients.enter_async_context(
-                open_flags(configured, metrics, file=configured.flags_file, interval_s=configured.flags_interval_s)
-            )
-            scoring, judge = None, None
-            if model:
-                opening = open_chain(configured, model, metrics, percent=lambda: flags.current.sagemaker_percent)
-                scoring = await clients.enter_async_context(opening)
-                judge = ModelJudge(scoring.chain, model.card, metrics)
-            purse = Purse(table, now, metrics, lambda: flags.current.llm_daily_usd)
-            models = await clients.enter_async_context(open_language_models(configured, purse, metrics, now))
-            cache = AnswerCache[Answer](time.monotonic, metrics)
-            explainer = Explainer(models.providers, cache, metrics, flags=lambda: flags.current, now_s=time.monotonic)
-            improver = await clients.enter_async_context(
-                Improver(table, explainer, now, metrics, sets_risk=lambda: flags.current.llm_sets_risk)
-            )
-            teller = Teller(table, now, metrics, improver)
-            scorer = Scorer(table, windows, teller, now, metrics, judge)
-            loop = ScoringLoop(queue, scorer, metrics, workers=configured.scoring_workers)
-            app.state.insights = routes.Insights(
-                table=table,
-                clock=now,
-                dismissal_quiet=timedelta(seconds=configured.dismissal_quiet_s),
-                llm_daily_usd=lambda: flags.current.llm_daily_usd,
-            )
-            app.state.analyst = analyse.Analyst(
-                table, scorer, teller, explainer, clock=now, sets_risk=lambda: flags.current.llm_sets_risk
-            )
-            app.state.tiers = tiers.Board(
-                flags=lambda: flags.current,
-                model_version=model.card.version if model else None,
-                why_no_endpoint=scoring.why_no_endpoint if scoring else lambda: "no model fits",
-                providers=models.providers,
-                warnings=models.warnings,
-                why_no_money=purse.why_not,
-                teller=teller,
-            )
-            health.checks["table"] = table.check
-            rollups = Rollups(table, now, metrics, salt=secrets.token_bytes(16))
-            async with running(
-                health,
-                flags=flags.run(),
-                scoring=loop.run(),
-                rollups=rollups.run(),
-                settlements=purse.run(),
-                absence=Absence(table, now, metrics).run(),
-            ):
+        async with _open_parts(configured, now, metrics) as parts:
+            _show(app, parts, configured, now)
+            health.checks["table"] = parts.table.check
+            async with running(health, **_loops(parts, configured, now, metrics)):
                 yield
 
-    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router, *SESSION_ROUTERS]
+    routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router, key_routes.router]
     return create_service(
-        "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
+        "insights",
+        routers=[*routers, *SESSION_ROUTERS],
+        lifespan=lifespan,
+        metrics=metrics,
+        health=health,
+        settings=configured,
     )
+
+
+@asynccontextmanager
+async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) -> AsyncIterator[_Parts]:
+    # The clients outlive the loops that use them.
+    async with AsyncExitStack() as clients, open_table(settings) as table, open_scoring_queue(settings) as queue:
+        people = await clients.enter_async_context(open_people(settings, now, metrics))
+        gate = await clients.enter_async_context(open_gate(settings, table, now, metrics, people=people))
+        desk = await clients.enter_async_context(open_desk(settings, table, gate, people=people, now=now))
+        windows = Windows(table, now, metrics, limit=settings.windows_limit)
+        model = load_model(settings.model_dir)
+        flags = await clients.enter_async_context(
+            open_flags(settings, metrics, file=settings.flags_file, interval_s=settings.flags_interval_s)
+        )
+        judging = await clients.enter_async_context(
+            open_judging(settings, model, metrics, percent=lambda: flags.current.sagemaker_percent)
+        )
+        explaining = await clients.enter_async_context(
+            open_explaining(settings, table, flags, now=now, metrics=metrics)
+        )
+        teller = Teller(table, now, metrics, explaining.improver)
+        scorer = Scorer(table, windows, teller, now, metrics, judging.judge)
+        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer)
+
+
+def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -> None:
+    """Gives the routes what they answer from."""
+    flags, explaining = parts.flags, parts.explaining
+    app.state.gate = parts.gate
+    app.state.session = parts.desk
+    app.state.insights = routes.Insights(
+        table=parts.table,
+        clock=now,
+        dismissal_quiet=timedelta(seconds=settings.dismissal_quiet_s),
+        llm_daily_usd=lambda: flags.current.llm_daily_usd,
+    )
+    app.state.analyst = analyse.Analyst(
+        parts.table,
+        parts.scorer,
+        parts.teller,
+        explaining.explainer,
+        clock=now,
+        sets_risk=lambda: flags.current.llm_sets_risk,
+    )
+    app.state.tiers = tiers.Board(
+        flags=lambda: flags.current,
+        model_version=parts.judging.model_version,
+        why_no_endpoint=parts.judging.why_no_endpoint,
+        providers=explaining.models.providers,
+        warnings=explaining.models.warnings,
+        why_no_money=explaining.purse.why_not,
+        teller=parts.teller,
+    )
+
+
+def _loops(
+    parts: _Parts, settings: InsightsSettings, now: Clock, metrics: Metrics
+) -> dict[str, Coroutine[Any, Any, None]]:
+    scoring = ScoringLoop(parts.queue, parts.scorer, metrics, workers=settings.scoring_workers)
+    rollups = Rollups(parts.table, now, metrics, salt=secrets.token_bytes(16))
+    model_secrets = parts.explaining.models.secrets
+    return {
+        "flags": parts.flags.run(),
+        "scoring": scoring.run(),
+        "rollups": rollups.run(),
+        "settlements": parts.explaining.purse.run(),
+        "absence": Absence(parts.table, now, metrics).run(),
+        **({"model_secrets": model_secrets.run()} if model_secrets else {}),
+    }

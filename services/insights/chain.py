@@ -10,7 +10,7 @@ import structlog
 
 from iops.model import Model, UnfitModel
 from iops.observability import Metrics
-from services.insights.judge import QUIET_RISK
+from services.insights.judge import QUIET_RISK, ModelJudge
 from services.insights.sagemaker import open_sagemaker
 from services.insights.scorers import Canary, Chain, LocalScorer, Percent
 from services.insights.settings import InsightsSettings
@@ -60,3 +60,24 @@ async def open_chain(
                 return "the flag sagemaker_percent is 0" if percent() <= 0 else remote.why_not()
 
             yield Scoring(Canary(local, remote, percent, metrics), why_no_endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """The model's part in a score; `judge` and `model_version` are None where the rules score alone."""
+
+    judge: ModelJudge | None
+    model_version: str | None
+    why_no_endpoint: Callable[[], str | None]
+
+
+@asynccontextmanager
+async def open_judging(
+    settings: InsightsSettings, model: Model | None, metrics: Metrics, *, percent: Percent
+) -> AsyncIterator[Judging]:
+    """The chain behind a judge, where a model fits."""
+    if model is None:
+        yield Judging(None, None, lambda: "no model fits")
+        return
+    async with open_chain(settings, model, metrics, percent=percent) as scoring:
+        yield Judging(ModelJudge(scoring.chain, model.card, metrics), model.card.version, scoring.why_no_endpoint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class OpenAICompatibleExplainer:
         usd_per_m_tokens_in: float = 0,
         usd_per_m_tokens_out: float = 0,
     ) -> None:
-        """`client` has the base URL and the key."""
+        """`client` has the base URL and knows the key."""
         self._client = client
         self._model_id = model_id
         self._now = now
@@ -105,19 +105,20 @@ async def open_openai_compatible(
     base_url: str,
     model_id: str,
     *,
-    api_key: SecretStr | None = None,
+    api_key: Callable[[], SecretStr | None] = lambda: None,
     usd_per_m_tokens_in: float = 0,
     usd_per_m_tokens_out: float = 0,
     now: Clock = clock.now,
 ) -> AsyncIterator[OpenAICompatibleExplainer]:
-    """An explainer whose client lives as long as the context. Raises ValueError for a key that no header can carry.
+    """An explainer whose client lives as long as the context. `api_key` is asked before each call: it may change.
 
     It goes where it is sent and nowhere else: no redirects, which would carry the evidence to another host, no
     proxies and no passwords out of the environment.
     """
     async with httpx.AsyncClient(
         base_url=base_url,
-        headers=_headers(api_key),
+        headers={"content-type": "application/json", "accept-encoding": "identity"},  # unpacked sizes have no bound
+        auth=_Bearer(api_key),
         timeout=TIMEOUT,
         limits=CONNECTIONS,
         follow_redirects=False,
@@ -144,6 +145,19 @@ def write_request(prompt: Prompt, model_id: str) -> dict[str, Any]:
         "tool_choice": "required",
         "max_tokens": MAX_TOKENS,
     }
+
+
+class _Bearer(httpx.Auth):
+    """The key that holds when a request is sent."""
+
+    def __init__(self, api_key: Callable[[], SecretStr | None]) -> None:
+        self._api_key = api_key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """One header, and no second request."""
+        if (key := self._api_key()) is not None:
+            request.headers["authorization"] = f"Bearer {key.get_secret_value()}"
+        yield request
 
 
 class _Wire(BaseModel):
@@ -180,17 +194,6 @@ class _Usage(_Wire):
 class _Completion(_Wire):
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
-
-
-def _headers(api_key: SecretStr | None) -> dict[str, str]:
-    # Unpacked sizes could not be bounded, so nothing comes packed.
-    plain = {"content-type": "application/json", "accept-encoding": "identity"}
-    if api_key is None:
-        return plain
-    secret = api_key.get_secret_value()
-    if not (secret.isascii() and secret.isprintable()) or " " in secret:  # whose error would quote it
-        raise ValueError("the API key has a space, a line break or another character that no header can carry")
-    return {**plain, "authorization": f"Bearer {secret}"}
 
 
 async def _read_body(response: httpx.Response) -> bytes:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from iops.contract import RISK_ENDPOINT
@@ -40,7 +40,6 @@ class InsightsSettings(ServiceSettings):
         default=None, pattern=r"^https?://", description="of a local model server or a gateway, with its /v1"
     )
     openai_model: str | None = Field(default=None, description="as that server calls it")
-    openai_api_key: SecretStr | None = Field(default=None, description="sent as a bearer token")
     openai_usd_per_m_tokens_in: float = Field(default=0, ge=0)
     openai_usd_per_m_tokens_out: float = Field(default=0, ge=0)
     hosted_ui_url: str | None = Field(

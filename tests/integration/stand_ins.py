@@ -24,6 +24,7 @@ from local import ministack, resources
 from local.errors import InstallFailed
 from local.supervisor import Child, Supervisor
 from local.up import MINISTACK_VENV, Plan, children_environment, make_plan
+from tests.secret_documents import write_secrets
 
 LIMIT_S: Final = 20.0  # of any wait: far beyond what these need, so that a busy machine does not fail them
 DYNAMODB_IMAGE: Final = "amazon/dynamodb-local:latest"
@@ -94,6 +95,7 @@ def running_cloud(state_dir: Path) -> Iterator[Cloud]:
         pytest.skip(f"ministack is not here: {str(error).splitlines()[0]}")
     plan = make_plan(state_dir, 0)
     environment = children_environment(plan, {"PATH": os.environ["PATH"]})
+    write_secrets(plan.secrets_file)
     with Supervisor(plan.log_dir) as supervisor:
         port = plan.internal_ports["ministack"]
         supervisor.start(ministack.describe(program, port=port, state_dir=state_dir / "state", environment=environment))

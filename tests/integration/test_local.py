@@ -230,7 +230,9 @@ def test_nothing_of_the_shell_leads_the_programs_to_a_real_account(plan: Plan) -
 def test_the_flags_file_is_made_with_the_defaults_and_what_somebody_set_stays(plan: Plan) -> None:
     write_default_flags(plan.flags_file)
     assert parse_flags(plan.flags_file.read_bytes()) == Flags()
-    assert children_environment(plan, {"IOPS_FLAGS_FILE": "x"})["IOPS_FLAGS_FILE"] == str(plan.flags_file)
+    environment = children_environment(plan, {"IOPS_FLAGS_FILE": "x", "IOPS_SECRETS_FILE": "x"})
+    assert environment["IOPS_FLAGS_FILE"] == str(plan.flags_file)
+    assert environment["IOPS_SECRETS_FILE"] == str(plan.secrets_file)
 
     plan.flags_file.write_text('{"ai_enabled": tru')
     write_default_flags(plan.flags_file)

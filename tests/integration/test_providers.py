@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from iops.settings import ServiceSettings
 from services.insights.bedrock import open_bedrock
+from services.insights.model_secrets import ModelSecrets
 from services.insights.openai_compatible import open_openai_compatible
 from services.insights.profiles import chosen
 from services.insights.providers import Prompt, Provider, Reply, Unanswered
@@ -22,9 +23,11 @@ from tests.doubles import chat, scenario
 from tests.doubles.bedrock import Bedrock, running_bedrock
 from tests.doubles.scenario import WORDS, Scenario, Step
 from tests.integration.stand_ins import wait_until
+from tests.secret_documents import a_secret
 
 NOW: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TIMEOUT_S: Final = 0.3
+PATIENCE_S: Final = 30.0  # of a call that is answered, on a machine that does much else
 SLACK_S: Final = 0.2
 PROMPT: Final = Prompt("You explain disks.", "What ails web-1?", "explain", "Explain it.", {"type": "object"})
 KEY: Final = SecretStr("sk-not-to-be-seen")
@@ -39,12 +42,12 @@ class Asked:
     double: Bedrock
     provider: Provider
 
-    async def ask(self, *steps: Step, timeout_s: float = 5) -> Reply:
+    async def ask(self, *steps: Step, timeout_s: float = PATIENCE_S) -> Reply:
         if steps:
             self.double.scenario = Scenario(*steps)
         return await self.provider.ask(PROMPT, timeout_s=timeout_s)
 
-    async def fail(self, step: Step, *, timeout_s: float = 5) -> Unanswered:
+    async def fail(self, step: Step, *, timeout_s: float = PATIENCE_S) -> Unanswered:
         with pytest.raises(Unanswered) as failure:
             await self.ask(step, timeout_s=timeout_s)
         return failure.value
@@ -63,7 +66,9 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Asked]:
     prices = {"usd_per_m_tokens_in": 1.1, "usd_per_m_tokens_out": 5.5}
     async with (
         chat.running_chat() as double,
-        open_openai_compatible(f"{double.url}/v1", "local-model", api_key=KEY, now=lambda: NOW, **prices) as compatible,
+        open_openai_compatible(
+            f"{double.url}/v1", "local-model", api_key=lambda: KEY, now=lambda: NOW, **prices
+        ) as compatible,
     ):
         yield Asked(double, compatible)
 
@@ -217,7 +222,7 @@ async def test_eight_are_asked_at_once_again_and_again(asked: Asked) -> None:
 async def test_each_profile_is_asked_as_its_model_wants_it(name: str) -> None:
     choice = chosen(name, "us-east-1", today=date(2026, 11, 23))
     async with running_bedrock() as double, open_bedrock(ServiceSettings(), choice, double.url) as explainer:
-        assert (await explainer.ask(PROMPT, timeout_s=5)).given == WORDS
+        assert (await explainer.ask(PROMPT, timeout_s=PATIENCE_S)).given == WORDS
 
 
 async def test_where_nobody_listens_nothing_was_spent() -> None:
@@ -230,18 +235,25 @@ async def test_where_nobody_listens_nothing_was_spent() -> None:
         explainers: tuple[Provider, ...] = (one, other)
         for explainer in explainers:
             with pytest.raises(Unanswered) as failure:
-                await explainer.ask(PROMPT, timeout_s=5)
+                await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
             told = failure.value
             assert (told.reason, told.is_passing, told.may_have_cost) == ("unreachable", True, False)
     gc.collect()  # where a client had been left open, this would warn, which is an error here
 
 
-async def test_the_key_travels_in_its_header_only() -> None:
-    async with chat.running_chat() as double, open_openai_compatible(f"{double.url}/v1", "m", api_key=KEY) as explainer:
-        await explainer.ask(PROMPT, timeout_s=5)
-        (call,) = double.calls
-    assert call.headers["authorization"] == "Bearer sk-not-to-be-seen"
-    assert "sk-not" not in repr(vars(explainer)) + json.dumps(dict(call.body))
+async def test_the_key_travels_in_its_header_only_and_the_next_call_has_the_rotated_one() -> None:
+    secrets = a_secret(ModelSecrets(openai_api_key=KEY))
+    async with (
+        chat.running_chat() as double,
+        open_openai_compatible(f"{double.url}/v1", "m", api_key=lambda: secrets.current.openai_api_key) as explainer,
+    ):
+        await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
+        for secrets.current in (ModelSecrets(openai_api_key=SecretStr("sk-rotated")), ModelSecrets()):
+            await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
+        first, *later = double.calls
+    assert first.headers["authorization"] == "Bearer sk-not-to-be-seen"
+    assert [call.headers.get("authorization") for call in later] == ["Bearer sk-rotated", None]
+    assert "sk-not" not in repr(vars(explainer)) + json.dumps(dict(first.body))
 
 
 async def test_a_redirect_is_not_followed() -> None:
@@ -251,5 +263,5 @@ async def test_a_redirect_is_not_followed() -> None:
         open_openai_compatible(f"{double.url}/v1", "m") as explainer,
     ):
         with pytest.raises(Unanswered, match="refused: status 307"):
-            await explainer.ask(PROMPT, timeout_s=5)
+            await explainer.ask(PROMPT, timeout_s=PATIENCE_S)
     assert len(double.calls) == 1

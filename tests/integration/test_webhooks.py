@@ -7,10 +7,9 @@ import json
 import socket
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -21,12 +20,15 @@ from iops.alert import EventKind
 from iops.clock import Clock
 from iops.errors import Unavailable
 from iops.observability import Metrics
+from iops.secrets import Secret
 from services.alerts.addresses import IsPermitted, is_public
 from services.alerts.deliver import Courier, CourierMetrics
 from services.alerts.settings import AlertsSettings
 from services.alerts.webhook import Timeouts, WebhookTarget, open_webhooks
+from services.alerts.webhook_secrets import WebhookSecrets
 from tests.doubles.hook import Does, Hook, running_hook
 from tests.integration.examples import AT
+from tests.secret_documents import a_secret
 from tests.unit.fakes import FakeTable
 from tests.unit.notices import KEYS, a_notice
 
@@ -65,19 +67,36 @@ async def webhook(
     is_permitted: IsPermitted | None = None,
     metrics: Metrics | None = None,
 ) -> AsyncIterator[WebhookTarget]:
-    """The one that the settings name; `url`'s host is on the list."""
-    settings = AlertsSettings.model_validate(
+    """The one that the settings name; its host is on the list."""
+    settings = a_settings({"team": kind})
+    counts = metrics or Metrics()
+    async with open_webhooks(
+        settings,
+        secrets_of({"team": url}, key=KEYS.get(kind)),
+        lambda: AT,
+        counts,
+        resolver=resolver,
+        is_permitted=is_permitted,
+        timeouts=SHORT,
+    ) as (target,):
+        yield target
+
+
+def a_settings(kinds: Mapping[str, str]) -> AlertsSettings:
+    """Webhooks by their names."""
+    return AlertsSettings.model_validate(
         {
-            "webhooks": [{"name": "team", "kind": kind, "url": url, "key": KEYS.get(kind)}],
+            "webhooks": [{"name": name, "kind": kind} for name, kind in kinds.items()],
             "webhook_hosts": "127.0.0.1,team.example.org,::1,::ffff:7f00:1,169.254.169.254",
             "webhook_private": True,
         }
     )
-    counts = metrics or Metrics()
-    async with open_webhooks(
-        settings, lambda: AT, counts, resolver=resolver, is_permitted=is_permitted, timeouts=SHORT
-    ) as (target,):
-        yield target
+
+
+def secrets_of(urls: Mapping[str, str], *, key: str | None = None) -> Secret[WebhookSecrets]:
+    """By the webhooks' names, all with one key."""
+    document = {"webhooks": {name: {"url": url, "key": key} for name, url in urls.items()}}
+    return a_secret(WebhookSecrets.model_validate(document))
 
 
 async def refusal_of(target: WebhookTarget) -> Unavailable:
@@ -266,13 +285,11 @@ async def couriers(table: FakeTable, slow: Hook, sound: Hook) -> AsyncIterator[l
     table.add(items.alert_put(notice.alert)["Item"], items.page_put(notice.page)["Item"])
     for name in ("slow", "sound"):
         table.add(items.delivery_item(notice.event, name, not_before=AT))
-    hooks: list[dict[str, Any]] = [
-        {"name": name, "kind": "alertmanager", "url": hook.url()} for name, hook in (("slow", slow), ("sound", sound))
-    ]
-    settings = AlertsSettings.model_validate({"webhooks": hooks, "webhook_hosts": "127.0.0.1", "webhook_private": True})
+    settings = a_settings({"slow": "alertmanager", "sound": "alertmanager"})
+    secrets = secrets_of({"slow": slow.url(), "sound": sound.url()})
     metrics, hurried = Metrics(), _hurried_clock()
     counts = CourierMetrics(metrics)
-    async with open_webhooks(settings, hurried, metrics, timeouts=Timeouts(0.3, 60)) as targets:
+    async with open_webhooks(settings, secrets, hurried, metrics, timeouts=Timeouts(0.3, 60)) as targets:
         running = [
             asyncio.create_task(
                 Courier(

@@ -14,7 +14,7 @@ from services.alerts.docket import Docket
 from services.alerts.routes import Alerts
 from tests.unit.builders import AT, an_insight, clock_at
 from tests.unit.fakes import FakeTable
-from tests.unit.test_get_insights import an_app
+from tests.unit.routed import an_app
 
 TARGETS = ["bus"]
 

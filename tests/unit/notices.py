@@ -8,26 +8,20 @@ from typing import Any, Final
 from iops.alert import Alert, Event, EventKind, Page, alert_id_of
 from iops.insight import Fact, PredictionType
 from services.alerts.notice import Notice
-from services.alerts.settings import Webhook
+from services.alerts.payloads import Message, compose_message
+from services.alerts.settings import Webhook, WebhookKind
 from tests.integration.examples import AT, an_alert
 
 DISK: Final = "web-1:nvme0n1"
 FINGERPRINT: Final = "94c4e332f71c5c2a"  # of that disk's stall
 ROUTING_KEY: Final = "0123456789abcdef0123456789abcdef"
 SECRET: Final = "a secret of letters"
-URLS: Final = {"pagerduty": "https://events.pagerduty.com/v2/enqueue"}
 KEYS: Final = {"pagerduty": ROUTING_KEY, "generic": SECRET}
 
 
-def a_webhook(kind: str, url: str | None = None, *, name: str = "team") -> Webhook:
-    """With a key where its kind has one."""
-    fields = {
-        "name": name,
-        "kind": kind,
-        "url": url or URLS.get(kind, "https://example.org/hook"),
-        "key": KEYS.get(kind),
-    }
-    return Webhook.model_validate(fields)
+def a_message(notice: Notice, kind: str) -> Message | None:
+    """With a key where the kind has one."""
+    return compose_message(notice, Webhook(name="team", kind=WebhookKind(kind)), key=KEYS.get(kind, ""), now=AT)
 
 
 def a_page(*streams: str, **fields: Any) -> Page:

@@ -2,45 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import cache
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from iops import items
 from iops.insight import Insight
 from iops.observability import Metrics
-from iops.settings import ServiceSettings
-from iops.web import Health, create_service
-from services.insights import analyse, feedback, routes
+from services.insights import routes
 from services.insights.analyse import ANALYSED_AT_ONCE, Analyst
 from services.insights.calls import ResilientProvider
 from services.insights.improve import Improver
 from services.insights.tell import Teller
 from tests.unit.builders import AT_MS, DISK, a_batch
 from tests.unit.fakes import aws_error
+from tests.unit.routed import an_app
 from tests.unit.speaking import WORDS, Speaker, speaking
-from tests.unit.test_get_insights import nothing_to_open
 from tests.unit.test_score import HANGS, Scene, a_host
 from tests.unit.words import an_explainer
 
 SDA, SDB = "web-1:sda", "web-1:sdb"
-
-
-@cache
-def an_app() -> FastAPI:
-    """Made once, because that takes longer than any test here."""
-    routers = [routes.router, analyse.router, feedback.router]
-    return create_service(
-        "test",
-        routers=routers,
-        lifespan=nothing_to_open,
-        metrics=Metrics(),
-        health=Health(),
-        settings=ServiceSettings(),
-    )
 
 
 class Desk:

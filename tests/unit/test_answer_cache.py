@@ -89,22 +89,22 @@ async def test_a_failure_is_of_all_that_waited_and_is_not_kept() -> None:
 
 async def test_an_answer_is_kept_for_its_time_and_no_longer() -> None:
     kitchen = Kitchen()
-    kitchen.cache.put("a", "x")
+    kitchen.may_answer.set()
+    await kitchen.ask()
     kitchen.at_s = 9.9
-    assert kitchen.cache.get("a") == "x"
+    assert await kitchen.ask() == ("answer 1", True)
     kitchen.at_s = 10.0
-    assert kitchen.cache.get("a") is None
-    assert (kitchen.outcome("hit"), kitchen.outcome("miss")) == (1, 1)
+    assert await kitchen.ask() == ("answer 2", False)
+    assert (kitchen.outcome("hit"), kitchen.outcome("miss")) == (1, 2)
 
 
 async def test_what_was_not_used_for_longest_makes_room() -> None:
     kitchen = Kitchen(limit=2)
-    for key in ("a", "b"):
-        kitchen.cache.put(key, key)
-    kitchen.cache.get("a")
-    kitchen.cache.put("c", "c")
+    kitchen.may_answer.set()
+    for key in ("a", "b", "a", "c"):
+        await kitchen.ask(key)
 
-    assert [kitchen.cache.get(key) for key in ("a", "b", "c")] == ["a", None, "c"]
+    assert [(await kitchen.ask(key))[1] for key in ("a", "c", "b")] == [True, True, False]
 
 
 async def test_different_questions_do_not_wait_for_one_another() -> None:

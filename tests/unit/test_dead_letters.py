@@ -16,7 +16,7 @@ from services.alerts.dead_letters import LetterCounts
 from services.alerts.letters import LetterQueue
 from tests.unit.fakes import FakeBus, aws_error
 from tests.unit.post import RULE_SAYS, SNS_SAYS, FakePost, a_notification_body, an_event_body
-from tests.unit.test_get_insights import nothing_to_open
+from tests.unit.routed import nothing_to_open
 
 PATH = "/alerts/dead-letters"
 SCORING = '{"peer_group":"web-1","since_ms":1795399200000}'

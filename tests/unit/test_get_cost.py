@@ -9,7 +9,8 @@ from iops.items import Settled
 from services.insights.routes import Insights
 from tests.unit.builders import DISK, clock_at
 from tests.unit.fakes import FakeTable
-from tests.unit.test_get_insights import Door, an_app, door
+from tests.unit.routed import an_app
+from tests.unit.test_get_insights import Door, door
 
 __all__ = ["door"]  # a fixture
 

@@ -1,48 +1,22 @@
 """What insights and alerts answer to people, whatever was stored and whatever is asked."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from iops import items
 from iops.observability import Metrics
 from iops.rollup import roll_up as roll_up_window
-from iops.settings import ServiceSettings
 from iops.telemetry import Window, window_from_samples
-from iops.web import Health, create_service
-from services.alerts import acts, silencing
 from services.alerts import routes as alerts_routes
-from services.insights import costs, feedback, tiers
 from services.insights import routes as insights_routes
 from services.insights.rollup import Rollups
 from tests.unit.builders import AT, AT_MS, DISK, a_batch, a_sample, a_window, clock_at
 from tests.unit.fakes import FakeTable
-
-
-@asynccontextmanager
-async def nothing_to_open(_: FastAPI) -> AsyncIterator[None]:
-    yield
-
-
-@cache
-def an_app() -> FastAPI:
-    """Both services' routes; made once, because that takes longer than any test here."""
-    routers = [insights_routes.router, feedback.router, costs.router, tiers.router]
-    routers += [silencing.router, acts.router, alerts_routes.router]
-    return create_service(
-        "test",
-        routers=routers,
-        lifespan=nothing_to_open,
-        metrics=Metrics(),
-        health=Health(),
-        settings=ServiceSettings(),
-    )
+from tests.unit.routed import an_app
 
 
 class Door:

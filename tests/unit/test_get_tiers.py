@@ -8,7 +8,8 @@ from services.insights.tell import Teller
 from services.insights.tiers import Board
 from tests.unit.builders import AT, AT_MS, DISK, a_batch, a_finding, a_window, clock_at, nothing_wrong
 from tests.unit.fakes import FakeTable
-from tests.unit.test_get_insights import Door, an_app, door
+from tests.unit.routed import an_app
+from tests.unit.test_get_insights import Door, door
 from tests.unit.words import a_teller
 
 __all__ = ["door"]  # a fixture

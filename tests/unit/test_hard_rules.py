@@ -28,6 +28,13 @@ class TestStall:
 
         assert judge(busy).facts[0].sentence == "nothing completed for 10 s with 4 requests in flight"
 
+    def test_one_request_is_told_in_the_singular(self) -> None:
+        hangs = self.HANGS | {"in_flight": 1}
+
+        sentence = judge(a_minute_with(hangs, at=range(50, 60))).facts[0].sentence
+
+        assert sentence == "nothing completed for 10 s with 1 request in flight"
+
     def test_three_seconds_do_not(self) -> None:
         assert judge(a_minute_with(self.HANGS, at=range(50, 53))).prediction_type is not PredictionType.STALL
 
@@ -66,13 +73,21 @@ class TestStall:
 class TestErrors:
     """A healthy device has none."""
 
-    @pytest.mark.parametrize(("count", "risk"), [(1, 85), (10, 90), (1_000, 100), (10**9, 100)])
-    def test_each_pages_and_many_more_so(self, count: int, risk: float) -> None:
+    @pytest.mark.parametrize(
+        ("count", "risk", "said"),
+        [
+            (1, 85, "1 I/O error in"),
+            (10, 90, "10 I/O errors in"),
+            (1_000, 100, "1000 I/O errors in"),
+            (10**9, 100, "1000000000 I/O errors in"),
+        ],
+    )
+    def test_each_pages_and_many_more_so(self, count: int, risk: float, said: str) -> None:
         finding = judge(a_minute_with({"io_errors": count}, at=[5], io_errors=0))
 
         assert (finding.risk_score, finding.prediction_type) == (risk, PredictionType.IO_ERRORS)
         assert finding.is_hard_rule
-        assert finding.facts[0].sentence.startswith(f"{count} I/O errors in the last 15 min")
+        assert finding.facts[0].sentence.startswith(f"{said} the last 15 min")
 
     def test_those_of_an_hour_ago_are_over(self) -> None:
         old = a_window(5, end=AT - timedelta(minutes=16), io_errors=7)

@@ -3,27 +3,28 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
+from iops.contract import INSIGHTS_SECRETS
 from iops.observability import Metrics
 from services.insights import language_models
 from services.insights.language_models import LanguageModels, open_language_models
 from services.insights.profiles import UnusableModel
 from services.insights.settings import InsightsSettings
+from tests.secret_documents import write_secrets
 from tests.unit.builders import clock_at
 from tests.unit.calling import FakePurse
 from tests.unit.speaking import Speaker
 from tests.unit.test_profiles import let_end
 
-KEY = "sk-very-secret-indeed"
 OPENAI: dict[str, str] = {
     "IOPS_OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
     "IOPS_OPENAI_MODEL": "small",
-    "IOPS_OPENAI_API_KEY": KEY,
 }
 
 
@@ -47,7 +48,9 @@ class Openings:
 
 
 @pytest.fixture
-def openings(monkeypatch: pytest.MonkeyPatch) -> Openings:
+def openings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Openings:
+    secrets = write_secrets(tmp_path / "secrets.json", {INSIGHTS_SECRETS: {"openai_api_key": None}})
+    monkeypatch.setenv("IOPS_SECRETS_FILE", str(secrets))
     return Openings(monkeypatch)
 
 
@@ -123,23 +126,13 @@ def test_explainers_are_said_as_a_shell_says_them(
 
 
 @pytest.mark.parametrize("missing", ["IOPS_OPENAI_BASE_URL", "IOPS_OPENAI_MODEL"])
-def test_openai_without_its_place_is_refused_and_the_key_not_shown(
-    monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_openai_without_its_place_is_refused(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     given = {name: value for name, value in OPENAI.items() if name != missing}
 
-    with pytest.raises(ValidationError, match="needs IOPS_OPENAI_BASE_URL and IOPS_OPENAI_MODEL") as refused:
+    with pytest.raises(ValidationError, match="needs IOPS_OPENAI_BASE_URL and IOPS_OPENAI_MODEL"):
         settings(monkeypatch, IOPS_EXPLAINERS="openai", **given)
-
-    assert KEY not in str(refused.value) + repr(refused.value)
 
 
 def test_a_name_that_is_no_explainer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValidationError, match="explainers"):
         settings(monkeypatch, IOPS_EXPLAINERS="bedrock,gremlins")
-
-
-def test_the_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    configured = settings(monkeypatch, IOPS_EXPLAINERS="openai", **OPENAI)
-
-    assert KEY not in repr(configured) + str(configured) + configured.model_dump_json()

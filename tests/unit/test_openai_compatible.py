@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from services.insights.openai_compatible import OpenAICompatibleExplainer, open_openai_compatible, write_request
+from services.insights.openai_compatible import OpenAICompatibleExplainer, write_request
 from services.insights.providers import Prompt, Reply, Unanswered
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -165,11 +164,3 @@ async def test_a_transport_that_fails_is_named(error: httpx.TransportError, told
 
     failure = await fail(broken)
     assert (failure.reason, failure.is_passing, failure.may_have_cost) == told
-
-
-@pytest.mark.parametrize("key", ["sk-secret\n", "sk secret", "sk-sécret", "sk-\x00secret"])
-async def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
-    with pytest.raises(ValueError, match="no header can carry") as refusal:
-        async with open_openai_compatible("http://model/v1", "local-model", api_key=SecretStr(key)):
-            pass
-    assert "secret" not in repr(refusal.value)

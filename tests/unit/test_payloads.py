@@ -14,16 +14,15 @@ import pytest
 from iops.alert import AlertState, EventKind
 from iops.insight import Fact
 from services.alerts.notice import Notice
-from services.alerts.payloads import compose_message
 from tests.integration.examples import AT
-from tests.unit.notices import DISK, FINGERPRINT, ROUTING_KEY, SECRET, a_notice, a_page, a_webhook
+from tests.unit.notices import DISK, FINGERPRINT, ROUTING_KEY, SECRET, a_message, a_notice, a_page
 
 KINDS = ("alertmanager", "pagerduty", "slack", "generic")
 HOSTILE = '<!channel> <@U1> & "q" \\ \u202e\n\x1b[31m' + "<" * 5_000
 
 
 def sent(kind: str, notice: Notice) -> Any:
-    message = compose_message(notice, a_webhook(kind), now=AT)
+    message = a_message(notice, kind)
     assert message is not None
     return json.loads(message.body)
 
@@ -143,7 +142,7 @@ def test_the_end_of_an_old_page_does_not_end_what_fires_again_under_its_key() ->
     assert notice.alert is not None
     again = replace(notice, alert=notice.alert.model_copy(update={"page_id": "p2", "state": AlertState.FIRING}))
 
-    assert compose_message(again, a_webhook("pagerduty"), now=AT) is None
+    assert a_message(again, "pagerduty") is None
     assert sent("generic", again)["event"] == "resolved"
 
 
@@ -220,7 +219,7 @@ def test_a_generic_receiver_gets_all_of_it() -> None:
 
 
 def test_a_generic_body_is_signed_with_its_timestamp() -> None:
-    message = compose_message(a_notice(), a_webhook("generic"), now=AT)
+    message = a_message(a_notice(), "generic")
 
     assert message is not None
     expected = hmac.new(SECRET.encode(), b"1795399200." + message.body, hashlib.sha256).hexdigest()
@@ -235,8 +234,8 @@ def test_a_generic_body_is_signed_with_its_timestamp() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_insights_canaries_and_pages_past_their_time_are_not_for_webhooks(kind: str) -> None:
     for unsaid in (EventKind.INSIGHT, EventKind.CANARY):
-        assert compose_message(a_notice(unsaid), a_webhook(kind), now=AT) is None
-    assert compose_message(replace(a_notice(), page=None), a_webhook(kind), now=AT) is None
+        assert a_message(a_notice(unsaid), kind) is None
+    assert a_message(replace(a_notice(), page=None), kind) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -250,7 +249,7 @@ def test_hostile_strings_are_short_printable_and_no_markup(kind: str) -> None:
         "facts": (fact,) * 3,
     }
 
-    message = compose_message(a_notice(page=page, **words), a_webhook(kind), now=AT)
+    message = a_message(a_notice(page=page, **words), kind)
 
     assert message is not None
     assert message.body.isascii()
@@ -272,7 +271,6 @@ def test_hostile_strings_are_short_printable_and_no_markup(kind: str) -> None:
 
 
 def test_a_message_shows_no_key() -> None:
-    message = compose_message(a_notice(), a_webhook("pagerduty"), now=AT)
+    message = a_message(a_notice(), "pagerduty")
 
     assert ROUTING_KEY not in repr(message)
-    assert ROUTING_KEY not in repr(a_webhook("pagerduty"))

@@ -11,7 +11,8 @@ from iops.insight import Insight, PredictionType
 from services.insights import routes
 from tests.unit.builders import AT, DISK, an_insight, clock_at
 from tests.unit.fakes import aws_error
-from tests.unit.test_get_insights import Door, an_app, door
+from tests.unit.routed import an_app
+from tests.unit.test_get_insights import Door, door
 
 __all__ = ["door"]  # a fixture
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from iops.observability import configure_logging
+from iops.observability import configure_logging, hide_in_logs
 from iops.redact import HIDDEN, Redactor, secrets_in
-from services.alerts.settings import AlertsSettings, Webhook, WebhookKind
+from services.alerts.webhook_secrets import WebhookSecret, WebhookSecrets
 
 URLSAFE = string.ascii_letters + string.digits + "-_"
 redact = Redactor()
@@ -121,10 +121,35 @@ def test_which_key_it_was_stays_readable() -> None:
 
 
 def test_the_secrets_of_settings_are_found_in_what_they_hold() -> None:
-    hook = Webhook(name="team", kind=WebhookKind.GENERIC, url=SecretStr("https://h/1"), key=SecretStr("k" * 16))
-    configured = AlertsSettings.model_construct(webhooks=(hook,))
+    hook = WebhookSecret(url=SecretStr("https://h/1"), key=SecretStr("k" * 16))
 
-    assert secrets_in(configured) == ["https://h/1", "k" * 16]
+    assert secrets_in(WebhookSecrets(webhooks={"team": hook})) == ["https://h/1", "k" * 16]
+
+
+def test_what_becomes_known_later_is_hidden_too_and_what_was_stays_hidden() -> None:
+    learning = Redactor(["first-secret"])
+    learning.hide(["second-secret", "short"])
+
+    assert learning.text("first-secret second-secret short") == f"{HIDDEN} {HIDDEN} short"
+
+
+def test_of_more_than_256_secrets_those_named_last_are_known() -> None:
+    learning = Redactor(["in-force", "long-gone"])
+    for number in range(300):
+        learning.hide([f"rotated-{number}", "in-force"])
+
+    assert learning.text("in-force rotated-299 rotated-45 rotated-44 long-gone") == (
+        f"{HIDDEN} {HIDDEN} {HIDDEN} rotated-44 long-gone"
+    )
+
+
+def test_a_secret_that_is_read_while_the_program_runs_is_in_no_later_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("test")
+    hide_in_logs(["learned-by-and-by"])
+
+    logging.getLogger("uvicorn").error("it was learned-by-and-by")
+
+    assert f"it was {HIDDEN}" in capsys.readouterr().err
 
 
 def test_a_value_that_holds_itself_ends() -> None:

@@ -205,7 +205,7 @@ async def test_a_silence_holds_for_what_comes(desk: Desk) -> None:
     silences = Silences(desk.table.table(), clock_at(AT))
     await silences.refresh()
 
-    until = silences.until("web-1:sda", "web-1", PredictionType.STALL, now=AT)
+    until = await silences.until_now("web-1:sda", "web-1", PredictionType.STALL, now=AT)
 
     assert until == AT + timedelta(hours=1)
     (row,) = desk.table.of_type("silence")

@@ -52,7 +52,7 @@ def test_what_a_person_has_to_mend_is_tried_every_quarter_of_an_hour(status: int
     assert refusal is not None
     assert refusal.needs_a_person
     assert refusal.retry_after_s == 900
-    assert "IOPS_WEBHOOKS" in refusal.reason
+    assert "the secret iops-dashboard/alerts" in refusal.reason
 
 
 @pytest.mark.parametrize(

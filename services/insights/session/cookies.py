@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from iops.errors import Unauthenticated
 from iops.gate import SECURE_SESSION_COOKIE, SESSION_COOKIE
-from iops.pepper import Pepper, Peppers
+from iops.peppers import Pepper, Peppers
 from services.insights.session.desk import Desk
 
 ATTEMPT_COOKIE: Final = "iops_sign_in"

@@ -74,7 +74,7 @@ class TokenBody(BaseModel):
     device_code: Annotated[str, Field(pattern=rf"^[{ALPHABET}]{{8}}\.[A-Za-z0-9_-]{{43}}$")]
 
 
-class KeyView(BaseModel):
+class LoginKey(BaseModel):
     """A key; it is told this once."""
 
     key: str
@@ -155,13 +155,13 @@ async def approve(request: Request, desk: TheDesk, caller: Viewer) -> Response:
     responses=error_responses(ExpiredCode, AuthorizationPending, SlowBody, InvalidInput, SlowDown, TableUnavailable),
     openapi_extra=body_schema(TokenBody),
 )
-async def take_key(request: Request, desk: TheDesk) -> KeyView:
+async def take_key(request: Request, desk: TheDesk) -> LoginKey:
     """The machine's key, once, as soon as somebody approved it."""
     desk.limits.addresses.take(address_of(request.scope))
     body = await read_body(request, TokenBody)
     desk.limits.polls.take(hash_of(body.device_code))
     minted = await _take(desk, request, body.device_code)
-    return KeyView(key=minted.key, expires_at=minted.expires_at)
+    return LoginKey(key=minted.key, expires_at=minted.expires_at)
 
 
 async def _take(desk: Desk, request: Request, device_code: str) -> Minted:
