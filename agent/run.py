@@ -9,6 +9,7 @@ import signal
 import httpx
 import structlog
 
+from agent.key_file import KeyFile
 from agent.send import TIMEOUT, Sender
 from agent.settings import AgentSettings
 from agent.sink import FileSink, ServerSink, Sink
@@ -48,13 +49,16 @@ async def run_until(stop: asyncio.Event, settings: AgentSettings) -> None:
 
 
 def build_client(settings: AgentSettings) -> httpx.AsyncClient:
-    """One client with keep-alive for all requests."""
+    """One client with keep-alive for all requests. Raises UnusableFile for a key's file."""
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", "User-Agent": "iops-agent"}
+    auth: KeyFile | None = None
     if settings.api_key:
         headers["X-API-Key"] = settings.api_key.get_secret_value()
+    elif settings.api_key_file:
+        auth = KeyFile(settings.api_key_file)
     # A proxy from the environment is for the outside; this machine itself is never behind it.
     direct: dict[str, httpx.AsyncBaseTransport | None] = {"all://127.0.0.1": None, "all://localhost": None}
-    return httpx.AsyncClient(base_url=settings.url, headers=headers, timeout=TIMEOUT, mounts=direct)
+    return httpx.AsyncClient(base_url=settings.url, headers=headers, auth=auth, timeout=TIMEOUT, mounts=direct)
 
 
 async def _open_sink(settings: AgentSettings, client: httpx.AsyncClient) -> Sink:

@@ -37,6 +37,7 @@ class AgentSettings(BaseSettings):
 
     url: Annotated[str, AfterValidator(_server_url)] = "http://127.0.0.1:8080"
     api_key: SecretStr | None = Field(None, description="Sent as X-API-Key")
+    api_key_file: Path | None = Field(None, description="Has the key where api_key is not set; read again after a 401")
     host: Annotated[StreamId, Field(max_length=120)] = Field(
         default_factory=socket.gethostname, validate_default=True, description="The streams' name before the colon"
     )

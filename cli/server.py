@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
@@ -24,7 +24,7 @@ RETRY_AFTER_LEAST_S: Final = 0.5
 RETRY_AFTER_MOST_S: Final = 30.0
 # What a service that works says to an empty body: it is none, or its sender sends no telemetry.
 WORKING: Final = (httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN, httpx.codes.UNPROCESSABLE_ENTITY)
-NEXT_STEPS: Final = {
+NEXT_STEPS: Final[Mapping[int, str]] = {
     httpx.codes.UNAUTHORIZED: "`iops login` signs you in; or put an API key into IOPS_API_KEY or IOPS_API_KEY_FILE",
     httpx.codes.FORBIDDEN: "an admin can give you the role, or a key that has it (`iops keys create`)",
 }

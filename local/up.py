@@ -17,15 +17,18 @@ import typer
 
 from iops import clock
 from iops.flags import Flags
+from iops.table import Table
 from local import ministack
 from local.errors import CannotRun, PortTaken, StopRequested
+from local.keys import KeyFiles, make_keys, read_peppers
 from local.lock import lock_directory, lock_state, usable
-from local.resources import ACCESS_KEY, REGION, create_resources
+from local.resources import ACCESS_KEY, REGION, create_resources, open_client
 from local.secrets import make_secrets
 from local.supervisor import ROOT, Child, Supervisor
 
 SERVICES: Final = ("ingest", "insights", "alerts")
 INTERNAL: Final = ("ministack", "mailbox", *SERVICES)  # each on a free port, known to nobody else
+NOT_FOR_CHILDREN: Final = frozenset({"IOPS_OUT", "IOPS_API_KEY", "IOPS_API_KEY_FILE"})
 MINISTACK_VENV: Final = ROOT / ".local" / "ministack" / "venv"  # one for all state directories of this clone
 
 Say = Callable[[str], None]
@@ -65,6 +68,11 @@ class Plan:
     def secrets_file(self) -> Path:
         """Mode 600; for a person to edit while everything runs."""
         return self.state_dir / "secrets.json"
+
+    @property
+    def key_files(self) -> KeyFiles:
+        """Mode 600; what this machine's agent, and whoever works in this folder, prove themselves with."""
+        return KeyFiles(agent=self.state_dir / "agent.key", operator=self.state_dir / "operator.token")
 
     @property
     def ministack_dir(self) -> Path:
@@ -121,9 +129,11 @@ def write_default_flags(path: Path) -> None:
 def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]:
     """The shell's variables without anything that could lead to a real AWS account, or through a proxy to ourselves.
 
-    And without IOPS_OUT, which would make the agent write a file instead of sending.
+    And without IOPS_OUT, which would make the agent write a file instead of sending, and without keys of another place.
     """
-    kept = {name: value for name, value in shell.items() if not name.startswith("AWS_") and name != "IOPS_OUT"}
+    kept = {
+        name: value for name, value in shell.items() if not name.startswith("AWS_") and name not in NOT_FOR_CHILDREN
+    }
     return kept | {
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
@@ -136,7 +146,7 @@ def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]
         "no_proxy": "127.0.0.1",
         "IOPS_AWS_ENDPOINT_URL": plan.internal_url("ministack"),
         "IOPS_AWS_REGION": REGION,
-        "IOPS_AUTH": "off",
+        "IOPS_AUTH": "on",
         "IOPS_DOCS": "true",  # everything listens on 127.0.0.1
         "IOPS_FLAGS_FILE": str(plan.flags_file),
         "IOPS_SECRETS_FILE": str(plan.secrets_file),
@@ -156,7 +166,7 @@ def _run(plan: Plan, program: Path, *, state_lock: int, has_agent: bool, say: Sa
         for child in _children(plan, program, state_lock=state_lock, has_agent=has_agent):
             supervisor.start(child)
             if child.name == "mailbox":  # the services expect their resources, and the topic its subscriber
-                asyncio.run(create_resources(plan.internal_url("ministack"), mail_url=_mail_url(plan)))
+                asyncio.run(_furnish(plan))
             say(f"started {child.name}")
         with ministack.saving(plan.ministack_dir, supervisor), _announced(plan, supervisor.pids):
             iops = _shown(Path(sys.executable).with_name("iops"))
@@ -165,9 +175,17 @@ def _run(plan: Plan, program: Path, *, state_lock: int, has_agent: bool, say: Sa
                 f"  mail: {_shown(plan.mail_dir)}\n"
                 f"  logs: {_shown(plan.log_dir)}\n"
                 f"  flags: {_shown(plan.flags_file)}\n"
+                f"  keys: {_shown(plan.key_files.agent)} sends, {_shown(plan.key_files.operator)} may all\n"
                 f"  try `{iops} demo` in a second terminal; Ctrl-C ends all of it"
             )
             supervisor.watch()
+
+
+async def _furnish(plan: Plan) -> None:
+    await create_resources(plan.internal_url("ministack"), mail_url=_mail_url(plan))
+    peppers = await read_peppers(plan.secrets_file)
+    async with open_client("dynamodb", plan.internal_url("ministack")) as dynamodb:
+        await make_keys(Table(dynamodb), peppers, plan.key_files, clock.now(), secrets.token_bytes)
 
 
 def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) -> Iterator[Child]:
@@ -182,7 +200,8 @@ def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) ->
     # Or uvicorn would take a client's X-Forwarded-For for its address.
     yield replace(gateway, command=(*gateway.command, "--no-proxy-headers"))
     if has_agent:
-        yield Child("agent", (sys.executable, "-m", "agent"), environment)
+        key = {"IOPS_API_KEY_FILE": str(plan.key_files.agent)}
+        yield Child("agent", (sys.executable, "-m", "agent"), environment | key)
 
 
 def _web_child(name: str, factory: str, port: int, environment: Mapping[str, str]) -> Child:
@@ -229,6 +248,8 @@ def _announced(plan: Plan, pids: Mapping[str, int]) -> Iterator[None]:
         "aws_endpoint_url": plan.internal_url("ministack"),
         "mail_dir": str(plan.mail_dir),
         "log_dir": str(plan.log_dir),
+        "agent_key_file": str(plan.key_files.agent),
+        "operator_token_file": str(plan.key_files.operator),
         "pid": os.getpid(),
         "pids": dict(pids),
     }

@@ -94,7 +94,7 @@ def running_cloud(state_dir: Path) -> Iterator[Cloud]:
     except InstallFailed as error:
         pytest.skip(f"ministack is not here: {str(error).splitlines()[0]}")
     plan = make_plan(state_dir, 0)
-    environment = children_environment(plan, {"PATH": os.environ["PATH"]})
+    environment = children_environment(plan, {"PATH": os.environ["PATH"]}) | {"IOPS_AUTH": "off"}
     write_secrets(plan.secrets_file)
     with Supervisor(plan.log_dir) as supervisor:
         port = plan.internal_ports["ministack"]

@@ -18,6 +18,7 @@ import pytest
 
 from iops import contract
 from iops.events import read_mail
+from iops.private_file import read_private
 from local import ministack
 from local.errors import InstallFailed
 from local.up import MINISTACK_VENV
@@ -94,7 +95,8 @@ async def stack_running(state_dir: Path, *options: str) -> AsyncIterator[Stack]:
         await wait_until(lambda: facts_path.exists() or process.returncode is not None, limit_s=START_LIMIT_S)
         assert process.returncode is None, (await process.communicate())[1].decode()
         facts = json.loads(facts_path.read_text())
-        async with httpx.AsyncClient(base_url=facts["url"], timeout=30, trust_env=False) as client:
+        headers = {"X-API-Key": read_private(Path(facts["operator_token_file"]))}
+        async with httpx.AsyncClient(base_url=facts["url"], headers=headers, timeout=30, trust_env=False) as client:
             yield Stack(process, facts, state_dir, client)
     finally:
         if process.returncode is None:
