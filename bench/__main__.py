@@ -138,12 +138,13 @@ def explain(
     """Check the words for the golden evidence: true numbers, strongest facts, one next step.
 
     A language model is asked as the service asks it, with the service's settings: IOPS_BEDROCK_MODEL, AWS credentials;
-    IOPS_OPENAI_BASE_URL, IOPS_OPENAI_MODEL.
+    IOPS_OPENAI_BASE_URL, IOPS_OPENAI_MODEL, IOPS_SECRETS_FILE.
     """
     from pydantic import ValidationError
 
     from bench.ask import settings_of
     from bench.explain import lines_of
+    from iops.secrets import SecretUnread
     from services.insights.profiles import UnusableModel
 
     try:
@@ -151,7 +152,7 @@ def explain(
         figures = asyncio.run(_explain(settings, usd, records, is_shown=words and not as_json))
     except ValidationError as error:
         raise typer.BadParameter("; ".join(problem["msg"] for problem in error.errors())) from error
-    except UnusableModel as error:
+    except (UnusableModel, SecretUnread) as error:
         raise typer.BadParameter(str(error)) from error
     typer.echo(json.dumps({"bench": "explain", **figures}) if as_json else "\n".join(lines_of(figures)))
     raise typer.Exit(1 if figures["failures"] else 0)

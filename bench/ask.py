@@ -52,7 +52,7 @@ def settings_of(provider: Literal["bedrock", "openai"], model: str | None) -> In
 
 @asynccontextmanager
 async def open_teller(settings: InsightsSettings, *, usd: float) -> AsyncIterator[Teller]:
-    """Asks the first of the settings' models and no cache. Raises UnusableModel."""
+    """Asks the first of the settings' models and no cache. Raises UnusableModel and SecretUnread."""
     async with open_language_models(settings, Wallet(usd), Metrics(), clock.now) as models:
 
         async def tell(evidence: Evidence) -> Told:

@@ -221,7 +221,12 @@ async def open_secret(
             hide_in_logs(secrets_in(document))  # each time: what is in force stays among the newest
             return document
 
-        first = await read()
+        try:
+            first = await read()
+        except SecretUnread as error:
+            # The trace comes anyway, and the sentence stands at its far end.
+            log.error("secret_unread", name=name, reason=error.reason, detail=error.detail)  # noqa: TRY400
+            raise
         log.info("secret_read", name=name)
         yield Secret(name, first, read, metrics, interval_s=settings.secrets_interval_s)
 

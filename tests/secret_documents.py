@@ -16,11 +16,11 @@ PEPPERS: Final = {"peppers": [{"id": PEPPER_ID, "value": "cGVwcGVy" * 5 + "cGU="
 
 
 def write_secrets(path: Path, documents: Mapping[str, Any] | None = None) -> Path:
-    """A file with a pepper and these `documents` by their names, that only its owner can read; there at once."""
+    """A file with a pepper, no other secret but in these `documents` by their names; only its owner can read it."""
     draft = path.with_suffix(".part")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({contract.PEPPER_SECRETS: PEPPERS} | dict(documents or {}), file)
-    draft.replace(path)
+        json.dump({contract.PEPPER_SECRETS: PEPPERS, contract.INSIGHTS_SECRETS: {}} | dict(documents or {}), file)
+    draft.replace(path)  # at once: services may be reading it
     return path
 
 

@@ -77,7 +77,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
 @asynccontextmanager
 async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) -> AsyncIterator[_Parts]:
     # The clients outlive the loops that use them.
-    async with AsyncExitStack() as clients, open_table(settings) as table, open_scoring_queue(settings) as queue:
+    async with open_table(settings) as table, open_scoring_queue(settings) as queue, AsyncExitStack() as clients:
         people = await clients.enter_async_context(open_people(settings, now, metrics))
         gate = await clients.enter_async_context(open_gate(settings, table, now, metrics, people=people))
         desk = await clients.enter_async_context(open_desk(settings, table, gate, people=people, now=now))

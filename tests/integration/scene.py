@@ -25,6 +25,7 @@ from tests.doubles.chat import Chat
 from tests.integration.examples import a_sample
 from tests.integration.stand_ins import wait_until
 from tests.integration.test_insights import insights_service, rows_of
+from tests.secret_documents import write_secrets
 
 MINUTES: Final = 14  # no history, so only peers speak, and they need ten
 WRITES_AT_ONCE: Final = 16
@@ -94,6 +95,7 @@ async def explaining(
     """The service with its flags read from `folder`; language models may be asked where `flags` do not forbid it."""
     file, said = folder / "flags.json", {"ai_enabled": True, "llm_daily_usd": 5.0} | (flags or {})
     file.write_text(json.dumps(said))
+    settings.setdefault("secrets_file", write_secrets(folder / "secrets.json"))
     async with insights_service(url, flags_file=file, **settings) as client:
         service = Service(client)
 

@@ -62,7 +62,7 @@ async def alerts_service(url: str, clock: MovableClock | None = None) -> AsyncIt
     app = create_app(AlertsSettings(aws_endpoint_url=url, poll_s=0.02, aws_timeout_s=1), clock or now)
     async with LifespanManager(app, startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://alerts") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from services.insights.settings import InsightsSettings
 from tests.doubles.bedrock import Bedrock, running_bedrock
 from tests.doubles.chat import running_chat
 from tests.doubles.scenario import Scenario, fail, invent_numbers, repeat_evidence
+from tests.secret_documents import write_secrets
 
 RECORDS = read_records()
 
@@ -72,8 +74,9 @@ async def test_no_more_money_is_spent_than_was_given(bedrock: Bedrock) -> None:
     assert figures["failures"][-1]["why"] == "bedrock: over_budget"
 
 
-async def test_a_server_of_chat_completions_is_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_of_chat_completions_is_measured_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async with running_chat(Scenario(then=repeat_evidence())) as double:
+        monkeypatch.setenv("IOPS_SECRETS_FILE", str(write_secrets(tmp_path / "secrets.json")))
         monkeypatch.setenv("IOPS_OPENAI_BASE_URL", f"{double.url}/v1")
 
         figures = await bench(settings_of("openai", "some-model"), records=5)

@@ -38,7 +38,7 @@ async def insights_service(url: str, **settings: Any) -> AsyncIterator[httpx.Asy
     app = create_app(InsightsSettings(aws_endpoint_url=url, aws_timeout_s=1, **settings))
     async with LifespanManager(app, startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://insights") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
 

@@ -95,12 +95,12 @@ async def alerts_service(cloud: Cloud, path: Path) -> AsyncIterator[httpx.AsyncC
     )
     async with LifespanManager(create_app(settings), startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://alerts") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             yield client
 
 
-async def test_the_next_delivery_goes_to_the_url_that_was_rotated_in(
-    cloud: Cloud, table: Table, tmp_path: Path
+async def test_the_next_delivery_goes_to_the_url_that_was_rotated_in_and_no_log_line_shows_one(
+    cloud: Cloud, table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "secrets.json"
     async with running_hook() as old, running_hook() as new:
@@ -111,10 +111,14 @@ async def test_the_next_delivery_goes_to_the_url_that_was_rotated_in(
 
             rotate(path, "https://elsewhere.example.org/")  # which is on no list
             await wait_for(client, "iops_secrets_unread_total", 1)
-            with capture_logs() as lines:
+            with capture_logs() as told:
                 rotate(path, new.url())
-                await wait_until(lambda: "secret_changed" in [line["event"] for line in lines])
+                await wait_until(lambda: "secret_changed" in [line["event"] for line in told])
             await write(table, insight_now("web-2:sda", 99.0, peer_group="web-2"))
             await wait_until(lambda: len(old.bodies) + len(new.bodies) == 2)
 
         assert len(new.bodies) == 1
+    lines = capsys.readouterr().err
+    assert "event_delivered" in lines
+    shown = [value for value in (old.url(), new.url(), "elsewhere.example.org", "k" * 16) if value in lines]
+    assert shown == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from iops.contract import ALERTS_SECRETS, INSIGHTS_SECRETS, PEPPER_SECRETS
 from iops.observability import Metrics, configure_logging
@@ -45,8 +46,9 @@ def test_a_service_starts_with_the_document_of_its_name(path: Path) -> None:
 def test_a_file_that_others_can_read_is_refused_with_what_to_do(path: Path, mode: int) -> None:
     path.chmod(mode)
 
-    with pytest.raises(SecretUnread, match=f"others can read {path}: chmod 600 {path}"):
+    with capture_logs() as lines, pytest.raises(SecretUnread, match=f"others can read {path}: chmod 600 {path}"):
         start(path)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("secret_unread", "error")]
 
 
 def test_a_file_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
