@@ -48,8 +48,8 @@ class Scene:
         self.has_browser = True
         self.around = Surroundings(httpx.MockTransport(self._answer), self._sleep, self._open)
 
-    async def login(self, **options: Any) -> Outcome:
-        return await login(HERE, **{"name": "laptop", "opens": True, "around": self.around} | options)
+    async def login(self, *, opens: bool = True) -> Outcome:
+        return await login(HERE, name="laptop", opens=opens, around=self.around)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)

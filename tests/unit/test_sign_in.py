@@ -8,9 +8,9 @@ import pytest
 from iops.audit import DeedKind
 from iops.auth import Caller, Role
 from iops.errors import IdentityUnavailable
-from tests.unit.desks import CLIENT, DIRECTORY, OURS, URL, Directory, Front, caller_of
+from tests.unit.desks import DIRECTORY, OURS, URL, Directory, Front, caller_of
 from tests.unit.keyrings import deeds_of
-from tests.unit.signing import id_claims, signed
+from tests.unit.signing import CLIENT, id_claims, signed
 
 ANN = Caller("ann", Role.OPERATOR)
 
