@@ -173,6 +173,40 @@ def audit(
 
 
 @app.command()
+def login(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    name: Annotated[str | None, typer.Option(help="This machine, as you know it. Default: its host name.")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only show where to type the code.")] = False,
+) -> None:
+    """Get a key of 12 hours for this machine, that somebody who is signed in approves in a browser."""
+    from cli.login import Surroundings
+    from cli.login import login as sign_in
+
+    ask(lambda: sign_in(url, name=name, opens=not no_browser, around=Surroundings(transport=ctx.obj)))
+
+
+@app.command()
+def logout(ctx: typer.Context, url: Url = LOCAL_URL) -> None:
+    """Revoke the key of `iops login` and forget it."""
+    from cli.login import logout as sign_out
+
+    ask(lambda: sign_out(url, transport=ctx.obj))
+
+
+@app.command("open")
+def open_(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    prints: Annotated[bool, typer.Option("--print", help="Print the link instead of opening a browser.")] = False,
+) -> None:
+    """Open the dashboard in a browser that is signed in as you, for 12 hours."""
+    from cli.login import Surroundings, open_dashboard
+
+    ask(lambda: open_dashboard(url, prints=prints, around=Surroundings(transport=ctx.obj)))
+
+
+@app.command()
 def doctor(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
     """Say what works, who would score and explain right now, and why the others would not."""
     from cli.doctor import examine

@@ -28,6 +28,11 @@ class Misused(CommandFailed):
 class Refused(CommandFailed):
     """The server answered, and not with what was asked for."""
 
+    def __init__(self, text: str, *, code: str | None = None) -> None:
+        """`code` is the server's own, where it named one."""
+        super().__init__(text)
+        self.code = code
+
 
 class Unreachable(CommandFailed):
     """No answer came."""

@@ -168,9 +168,10 @@ def _checked_url(url: str) -> str:
 
 
 def _row(response: httpx.Response) -> Row:
-    if not response.is_success:
-        raise Refused(_detail(response))
     body = _json(response)
+    if not response.is_success:
+        code = body.get("code") if isinstance(body, dict) else None
+        raise Refused(_detail(response), code=code if isinstance(code, str) else None)
     if not isinstance(body, dict):
         raise Refused(f"{response.url.path} answered something that is no JSON object")
     return body

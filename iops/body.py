@@ -37,7 +37,7 @@ OptionalWords = Annotated[str | None, Field(max_length=WORDS_LIMIT), AfterValida
 
 async def read_body(request: Request, model: type[Body], *, or_none: bool = False) -> Body:
     """The body as `model` says; `or_none`: no body is an empty object. Raises BodyTooLarge, SlowBody, InvalidInput."""
-    body = await _read(request)
+    body = await read_bytes(request)
     try:
         return model.model_validate_json(body or b"{}" if or_none else body)
     except ValidationError as error:
@@ -58,7 +58,8 @@ def body_schema(model: type[BaseModel], *, is_required: bool = True) -> dict[str
     return {"requestBody": {"required": is_required, "content": content}}
 
 
-async def _read(request: Request) -> bytes:
+async def read_bytes(request: Request) -> bytes:
+    """A small body as it came. Raises BodyTooLarge, SlowBody."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):

@@ -4,6 +4,7 @@ IopsError                  500 internal
 ├── MalformedBody          400 malformed_body      not JSON, not gzip, ends early
 ├── InvalidCursor          400 invalid_cursor
 ├── InvalidQuery           400 invalid_query
+├── ExpiredCode            400 expired_token       a machine's code for signing in: unknown, over, or used
 ├── Unauthenticated        401 unauthenticated     no key, or one that does not hold
 ├── Forbidden              403 forbidden           known, but not for this
 ├── NotFound               404 not_found
@@ -12,12 +13,14 @@ IopsError                  500 internal
 ├── BodyTooLarge           413 body_too_large
 ├── UnknownEncoding        415 unknown_encoding    neither plain nor gzip
 ├── InvalidInput           422 invalid_input       names each field and its index
+├── AuthorizationPending   428 authorization_pending  nobody has approved the machine yet
 ├── Unavailable            503                     come again after `retry_after_s`
 │   ├── TableUnavailable       table_unavailable
 │   ├── BusUnavailable         bus_unavailable
 │   ├── QueueFull              queue_full
 │   ├── IdentityUnavailable    identity_unavailable  who signs people's tokens cannot be read
 │   └── RateExceeded       429 rate_exceeded         one stream or caller sends more than it may
+│       └── SlowDown       429 slow_down             a machine asks more often than it was told to
 ├── UnusableFile               unusable_file       a secret's file that is missing, or that others can read
 └── DamagedChunk           500 damaged_chunk       names the key
     ├── DamagedRollup          damaged_rollup
@@ -61,6 +64,12 @@ class InvalidQuery(IopsError):
     status = 400
     code = "invalid_query"
     title = "The request's parameters cannot be used"
+
+
+class ExpiredCode(IopsError):
+    status = 400
+    code = "expired_token"
+    title = "The code does not hold"
 
 
 class Unauthenticated(IopsError):
@@ -128,6 +137,12 @@ class InvalidInput(IopsError):
         super().__init__(f"{problems[0].field}: {problems[0].message}{more}")
 
 
+class AuthorizationPending(IopsError):
+    status = 428
+    code = "authorization_pending"
+    title = "Nobody has approved it yet"
+
+
 class Unavailable(IopsError):
     """Nothing was lost: the sender still has it and should come again."""
 
@@ -160,6 +175,10 @@ class RateExceeded(Unavailable):
     status = 429
     code = "rate_exceeded"
     title = "Too much at once; come again"
+
+
+class SlowDown(RateExceeded):
+    code = "slow_down"
 
 
 class UnusableFile(IopsError):

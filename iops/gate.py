@@ -73,6 +73,8 @@ class Gate:
     ) -> None:
         """`origin` is where our pages come from: a session may change things for no other."""
         self.keys, self._people, self._origin = keys, people, origin
+        # Over https the other name counts for nothing: a page of a neighbouring host could have planted it.
+        self._cookie = SECURE_SESSION_COOKIE if origin.startswith("https:") else SESSION_COOKIE
         self._misses = Misses(monotonic_s)
 
     def known(self, scope: Scope) -> Caller | None:
@@ -94,7 +96,7 @@ class Gate:
         return caller
 
     async def _find(self, scope: Scope) -> Caller:
-        credential = _credential_of(scope)
+        credential = _credential_of(scope, self._cookie)
         if credential.is_cookie and scope["method"] not in SAFE_METHODS:
             self._check_origin(scope)
         address = address_of(scope)
@@ -201,6 +203,15 @@ def gate_of(request: Request) -> Gate | OpenGate:
     return gate
 
 
+def key_of(scope: Scope) -> bytes | None:
+    """The API key that an admitted request came with; None where it came as a person, or nobody was asked."""
+    try:
+        text = _credential_of(scope, SECURE_SESSION_COOKIE, SESSION_COOKIE).text
+    except Unauthenticated:
+        return None
+    return text if text.startswith(KEY_BEGINNING) else None
+
+
 def address_of(scope: Scope) -> str:
     """Where a request comes from, as the load balancer says it."""
     client = scope.get("client")
@@ -248,7 +259,7 @@ class _Credential:
     is_cookie: bool = False
 
 
-def _credential_of(scope: Scope) -> _Credential:
+def _credential_of(scope: Scope, *cookies: bytes) -> _Credential:
     if key := _header(scope, b"x-api-key"):
         return _Credential(key)
     if authorization := _header(scope, b"authorization"):
@@ -256,14 +267,10 @@ def _credential_of(scope: Scope) -> _Credential:
         if scheme.lower() != b"bearer" or not token.strip():
             raise Unauthenticated(f"Authorization has to be `Bearer <key or token>`; {HOW}")
         return _Credential(token.strip())
-    if cookie := _session_of(_header(scope, b"cookie")):
-        return _Credential(cookie, is_cookie=True)
+    sent = dict(part.strip().partition(b"=")[::2] for part in _header(scope, b"cookie").split(b";"))
+    if session := next(filter(None, map(sent.get, cookies)), None):
+        return _Credential(session, is_cookie=True)
     raise Unauthenticated(HOW)
-
-
-def _session_of(header: bytes) -> bytes:
-    cookies = dict(part.strip().partition(b"=")[::2] for part in header.split(b";"))
-    return cookies.get(SECURE_SESSION_COOKIE) or cookies.get(SESSION_COOKIE) or b""
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes:

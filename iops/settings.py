@@ -72,7 +72,7 @@ class ServiceSettings(Settings):
     @field_validator("issuer", "jwks_url")
     @classmethod
     def _keys_come_by_a_safe_way(cls, value: str | None) -> str | None:
-        if value is not None and not _is_safe(value):
+        if value is not None and not is_safe(value):
             raise ValueError("it has to begin with https://; http:// is for this machine's own addresses")
         return value
 
@@ -103,10 +103,10 @@ class ServiceSettings(Settings):
         return self
 
 
-def _is_safe(text: str) -> bool:
+def is_safe(text: str) -> bool:
     """Whether nobody can change on the way what is read from there.
 
-    >>> _is_safe("https://id.example.com"), _is_safe("http://127.0.0.1:4566/pool"), _is_safe("http://id.example.com")
+    >>> is_safe("https://id.example.com"), is_safe("http://127.0.0.1:4566/pool"), is_safe("http://id.example.com")
     (True, True, False)
     """
     try:

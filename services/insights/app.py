@@ -26,6 +26,8 @@ from services.insights.explaining import Explaining, open_explaining
 from services.insights.flag_watch import FlagWatch
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
+from services.insights.session import ROUTERS as SESSION_ROUTERS
+from services.insights.session.desk import Desk, open_desk
 from services.insights.settings import InsightsSettings
 from services.insights.tell import Teller
 from services.insights.windows import Windows
@@ -38,6 +40,7 @@ class _Parts:
 
     table: Table
     gate: Gate | OpenGate
+    desk: Desk | None
     queue: ScoringQueue
     flags: FlagReader
     judging: Judging
@@ -64,7 +67,12 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
     routers += [audit.router, key_routes.router]
     return create_service(
-        "insights", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
+        "insights",
+        routers=[*routers, *SESSION_ROUTERS],
+        lifespan=lifespan,
+        metrics=metrics,
+        health=health,
+        settings=configured,
     )
 
 
@@ -74,6 +82,7 @@ async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) 
     async with open_table(settings) as table, open_scoring_queue(settings) as queue, AsyncExitStack() as clients:
         people = await clients.enter_async_context(open_people(settings, now, metrics))
         gate = await clients.enter_async_context(open_gate(settings, table, now, metrics, people=people))
+        desk = await clients.enter_async_context(open_desk(settings, table, gate, people=people, now=now))
         windows = Windows(table, now, metrics, limit=settings.windows_limit)
         model = load_model(settings.model_dir)
         flags = await clients.enter_async_context(
@@ -87,13 +96,14 @@ async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) 
         )
         teller = Teller(table, now, metrics, explaining.improver)
         scorer = Scorer(table, windows, teller, now, metrics, judging.judge)
-        yield _Parts(table, gate, queue, flags, judging, explaining, teller, scorer)
+        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer)
 
 
 def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -> None:
     """Gives the routes what they answer from."""
     flags, explaining = parts.flags, parts.explaining
     app.state.gate = parts.gate
+    app.state.session = parts.desk
     app.state.insights = routes.Insights(
         table=parts.table,
         clock=now,

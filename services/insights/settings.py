@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from iops.contract import RISK_ENDPOINT
-from iops.settings import ServiceSettings
+from iops.settings import ServiceSettings, is_safe
 from services.insights import profiles
 
 MODEL_DIR: Final = Path(__file__).parents[2] / "ml" / "model"
@@ -42,12 +42,28 @@ class InsightsSettings(ServiceSettings):
     openai_model: str | None = Field(default=None, description="as that server calls it")
     openai_usd_per_m_tokens_in: float = Field(default=0, ge=0)
     openai_usd_per_m_tokens_out: float = Field(default=0, ge=0)
+    hosted_ui_url: str | None = Field(
+        default=None, description="where the user pool's people sign in; unset, browsers come by `iops open`"
+    )
 
     @field_validator("explainers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """`bedrock,openai` is how a shell says it."""
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("hosted_ui_url")
+    @classmethod
+    def _passwords_go_a_safe_way(cls, value: str | None) -> str | None:
+        if value is not None and not is_safe(value):
+            raise ValueError("it has to begin with https://; http:// is for this machine's own addresses")
+        return value
+
+    @model_validator(mode="after")
+    def _signing_in_needs_an_issuer(self) -> Self:
+        if self.hosted_ui_url is not None and self.issuer is None:
+            raise ValueError("IOPS_HOSTED_UI_URL needs IOPS_ISSUER, whose tokens it brings")
+        return self
 
     @model_validator(mode="after")
     def _openai_needs_a_place(self) -> Self:

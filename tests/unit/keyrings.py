@@ -67,14 +67,18 @@ class Times:
 class Ring:
     """A KeyRing on a fake table, and a gate of it."""
 
-    def __init__(self, *peppers: Pepper, table: FakeTable | None = None, people: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        *peppers: Pepper,
+        table: FakeTable | None = None,
+        people: Tokens | None = None,
+        origin: str = "https://iops.example.com",
+    ) -> None:
         self.table, self.times = table or FakeTable(), Times()
         self.peppers = peppers_of(*(peppers or (OLD, NEW)))
         times = self.times
         self.keys = KeyRing(self.table.table(), lambda: self.peppers, times.now, monotonic_s=times.monotonic_s)
-        self.gate = Gate(
-            self.keys, people or Nobody(), origin="https://iops.example.com", monotonic_s=times.monotonic_s
-        )
+        self.gate = Gate(self.keys, people or Nobody(), origin=origin, monotonic_s=times.monotonic_s)
 
     def add(self, role: Role = Role.AGENT, **fields: Any) -> str:
         """A key that is in the table."""

@@ -37,9 +37,14 @@ OF_ALL: dict[tuple[str, str], Any] = {  # for callers who see all
     ("POST", "/alerts/dead-letters/redrive"): {"queue": "scoring"},
 }
 KEYS = [("GET", "/keys"), ("POST", "/keys"), ("POST", "/keys/{key_id}/rotate"), ("DELETE", "/keys/{key_id}")]
+SESSIONS = [
+    *(("POST", "/session/links"), ("GET", "/session/device"), ("POST", "/session/device/look")),
+    *(("POST", "/session/device/approve"), ("DELETE", "/session")),
+]
 ELSEWHERE = {
     ("POST", "/alerts/silences"),  # below
     ("GET", "/tiers"),  # nothing in it is of streams
+    *SESSIONS,  # of callers, not of streams: test_links.py, test_device_login.py
     *KEYS,  # test_manage_keys.py
 }
 

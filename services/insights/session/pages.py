@@ -1,0 +1,57 @@
+"""The few pages of signing in: plain HTML without a script of their own, every word of a stranger escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from fastapi.responses import HTMLResponse
+
+from iops.errors import IopsError, Unavailable
+
+LINK_SCRIPT: Final = Path(__file__).with_name("link.js").read_text()
+
+# Under `no-referrer` a browser says `Origin: null` of a form, and a form without our origin is refused.
+HEADERS: Final = {"Referrer-Policy": "same-origin"}
+
+PAGE: Final = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
+<body><main><h1>{title}</h1>
+{body}
+</main></body>
+</html>
+"""
+
+LINK: Final = """<p id="said">One moment.</p>
+<noscript><p>This page needs JavaScript to sign this browser in.</p></noscript>
+<script src="/session/link.js" defer></script>"""
+
+CODE_FORM: Final = """<p>Type the code that the machine shows, only if you started this yourself.</p>
+<form method="post" action="/session/device/look">
+<label>Code <input name="code" autocomplete="off" autocapitalize="characters" maxlength="16" required autofocus></label>
+<button>Go on</button>
+</form>"""
+
+APPROVE_FORM: Final = """<p><strong>{label}</strong>, from the address {address}, asks for a key.
+For {hours} hours it could do what you can: as {role}, on the streams {streams}.</p>
+<p>Go on only if you started this yourself, on that machine.</p>
+<form method="post" action="/session/device/approve">
+<input type="hidden" name="code" value="{code}">
+<button>Approve it</button>
+</form>"""
+
+
+def page(title: str, template: str, *, status: int = 200, **texts: str) -> HTMLResponse:
+    """A page; the texts are escaped."""
+    body = template.format(**{name: escape(text) for name, text in texts.items()})
+    return HTMLResponse(PAGE.format(title=escape(title), body=body), status, HEADERS)
+
+
+def error_page(error: IopsError) -> HTMLResponse:
+    """An expected failure for a person: its sentence, and the way back."""
+    answer = page(error.title, "<p>{detail}</p>", status=error.status, detail=error.detail)
+    if isinstance(error, Unavailable):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
