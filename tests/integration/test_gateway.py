@@ -155,7 +155,7 @@ async def test_an_encoded_path_is_passed_on_as_it_was_written(stack: Stack) -> N
     ],
 )
 async def test_no_spelling_of_a_path_reaches_the_internal_ones(stack: Stack, path: str) -> None:
-    status, problem = await stack.ask_raw(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+    status, problem = await stack.ask_raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
 
     assert (status, problem["code"]) == (404, "not_found")
 
@@ -184,7 +184,7 @@ async def test_a_body_over_the_gateways_limit_is_refused_by_the_gateway(stack: S
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_hurts_nobody(stack: Stack) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", stack.port)
-    writer.write(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+    writer.write(b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf")
     await writer.drain()
     writer.close()
     await writer.wait_closed()
@@ -199,7 +199,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body_hurts_nobody(stack: 
 async def test_a_body_that_stops_half_way_is_answered(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.05)
 
-    request = b"POST /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf"
+    request = b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: 100\r\n\r\nhalf"
     status, problem = await stack.ask_raw(request)
 
     assert (status, problem["code"]) == (408, "slow_body")
@@ -211,7 +211,7 @@ async def test_a_body_that_never_stops_and_never_ends_is_answered(
     monkeypatch.setattr(gateway, "BODY_TIMEOUT_S", 0.1)
 
     async def dribble(writer: asyncio.StreamWriter) -> None:
-        writer.write(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        writer.write(b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\n")
         while True:
             writer.write(b"x")
             await asyncio.sleep(0.01)

@@ -152,7 +152,7 @@ async def send_half(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
     """A valid request of which the second half of the body does not come."""
     body = json.dumps(a_batch()).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    head = f"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write(head.encode() + body[: len(body) // 2])
     await writer.drain()
     return reader, writer

@@ -31,7 +31,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def ask_as(forwarded: str, *proxies: str) -> str:
     lines = "".join(f"X-Forwarded-For: {line}\r\n" for line in forwarded.split("|"))
-    said = f"GET / HTTP/1.1\r\nHost: a\r\n{lines}X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
+    said = f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
     async with served(who, ServiceSettings(trusted_proxies=proxies)) as port:
         return answer_of(await say(port, said.encode())).body.decode()
 
@@ -66,7 +66,7 @@ def test_sigterm_lets_a_request_end_and_a_program_end_well(tmp_path: Path) -> No
 async def _end_between(port: int, pid: int) -> tuple[int, str]:
     """A body's first half, SIGTERM, its second half; what is answered."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nnu")
+    writer.write(b"POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nnu")
     await writer.drain()
     await asyncio.sleep(0.2)
     os.kill(pid, signal.SIGTERM)

@@ -13,7 +13,7 @@ from iops.settings import ServiceSettings
 from tests.integration.served import answer_of, say, served
 from tests.integration.stand_ins import LIMIT_S, wait_until
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LARGE_BYTES = 20_000_000
 
 
@@ -109,7 +109,7 @@ async def test_a_head_that_takes_its_parts_but_not_its_time_is_answered(port: in
         [GET + b"X-A: " + b"x" * 40_000 + b"\r\n\r\n"],
         [GET, *[b"X-A: " + b"x" * 9_000 + b"\r\n"] * 5],
         [GET + b"".join(b"X-%d: 1\r\n" % number for number in range(100)) + b"\r\n"],
-        [b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n"],
+        [b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"],
     ],
     ids=["a value", "a value at once", "without an end", "101 headers", "a path"],
 )
@@ -130,7 +130,7 @@ async def test_a_hundred_headers_are_a_head(port: int) -> None:
 
 
 async def test_trailers_are_no_headers_and_have_an_end(port: int, app: App) -> None:
-    chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    chunked = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
     heard = await say(port, chunked + b"X-API-Key: late\r\n\r\n" + GET + b"Connection: close\r\n\r\n")
     endless = answer_of(await say(port, chunked + b"X-A: ", *[b"x" * 9_000] * 5))
 
@@ -168,7 +168,7 @@ async def test_an_answer_nobody_reads_does_not_stay_in_memory(
 
     monkeypatch.setattr(slow_clients.BoundedHttpProtocol, "connection_lost", connection_lost)
     with socket.create_connection(("127.0.0.1", port)) as client:
-        client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         await wait_until(lambda: aborted == 1)
 
     assert app.answered == ["/large"]
@@ -176,14 +176,14 @@ async def test_an_answer_nobody_reads_does_not_stay_in_memory(
 
 async def test_an_answer_that_is_read_slowly_arrives_whole(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_clients, "UNREAD_STEP_BYTES", 1)
-    heard = await say(port, b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    heard = await say(port, b"GET /large HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
 
     assert len(answer_of(heard).body) == LARGE_BYTES
 
 
 async def test_a_body_nobody_reads_is_not_taken_from_the_wire(port: int, app: App) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"PUT /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n")
+    writer.write(b"PUT /wait HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50000000\r\n\r\n")
     await wait_until(lambda: app.waiting == 1)
 
     writer.write(b"x" * 50_000_000)
