@@ -39,7 +39,7 @@ async def read_body(request: Request, model: type[Body], *, or_none: bool = Fals
     """The body as `model` says; `or_none`: no body is an empty object. Raises BodyTooLarge, SlowBody, InvalidInput."""
     body = await read_bytes(request)
     try:
-        return model.model_validate_json(body or b"{}" if or_none else body)
+        return model.model_validate_json(body or b"{}" if or_none else body, strict=True)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         raise InvalidInput(

@@ -79,13 +79,17 @@ class Gate:
 
     def known(self, scope: Scope) -> Caller | None:
         """The caller, where that takes neither table nor cryptography of people: the way of nearly all telemetry."""
-        bearer = b""
+        key = bearer = None
         for name, value in scope["headers"]:
             if name == b"x-api-key":
-                return self.keys.known(value)
-            if name == b"authorization" and not bearer and value[:7].lower() == b"bearer ":
-                bearer = value[7:]
-        return self.keys.known(bearer) if bearer else None
+                if key is not None:
+                    return None  # _find refuses two
+                key = value
+            elif name == b"authorization":
+                if bearer is not None:
+                    return None
+                bearer = value[7:] if value[:7].lower() == b"bearer " else b""
+        return self.keys.known(key or bearer or b"")
 
     async def admit(self, scope: Scope, role: Role) -> Caller:
         """The caller, who has the role. Raises Unauthenticated, Forbidden, or Unavailable where that cannot be told."""
@@ -260,9 +264,9 @@ class _Credential:
 
 
 def _credential_of(scope: Scope, *cookies: bytes) -> _Credential:
-    if key := _header(scope, b"x-api-key"):
+    if key := _only(scope, b"x-api-key"):
         return _Credential(key)
-    if authorization := _header(scope, b"authorization"):
+    if authorization := _only(scope, b"authorization"):
         scheme, _, token = authorization.partition(b" ")
         if scheme.lower() != b"bearer" or not token.strip():
             raise Unauthenticated(f"Authorization has to be `Bearer <key or token>`; {HOW}")
@@ -271,6 +275,14 @@ def _credential_of(scope: Scope, *cookies: bytes) -> _Credential:
     if session := next(filter(None, map(sent.get, cookies)), None):
         return _Credential(session, is_cookie=True)
     raise Unauthenticated(HOW)
+
+
+def _only(scope: Scope, wanted: bytes) -> bytes:
+    """Raises Unauthenticated for two of that name: a proxy before us may have read the other one."""
+    values = [value for name, value in scope["headers"] if name == wanted]
+    if len(values) > 1:
+        raise Unauthenticated(f"send {wanted.decode()} once")
+    return values[0] if values else b""
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes:

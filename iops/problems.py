@@ -1,10 +1,12 @@
 """Errors as every caller sees them: problem+json (RFC 9457), the same from every service."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -35,7 +37,7 @@ class Problem(BaseModel):
 PROBLEM_SCHEMA: Final = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
 PROBLEM_SCHEMAS: Final = {**PROBLEM_SCHEMA.pop("$defs"), "Problem": PROBLEM_SCHEMA}
 # FastAPI would say application/json of a `model`; errors are problem+json.
-ERROR_RESPONSE: Final = {
+ERROR_RESPONSE: Final[Mapping[str, Any]] = {
     "description": "an error, with a code and a sentence",
     "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
@@ -97,11 +99,18 @@ async def _answer_invalid_query(_: Request, error: Exception) -> Response:
     return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
 
 
-async def _answer_http(_: Request, error: Exception) -> Response:
+async def _answer_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     body = problem(error.status_code, code, str(error.detail), "the paths are in docs/openapi")
-    return JSONResponse(body, error.status_code, error.headers, media_type=PROBLEM_TYPE)
+    headers = {"Allow": _methods_of(request)} if error.status_code == 405 else error.headers
+    return JSONResponse(body, error.status_code, headers, media_type=PROBLEM_TYPE)
+
+
+def _methods_of(request: Request) -> str:
+    """All that a path knows: the framework names those of its first route only."""
+    routes = (route for route in iter_route_contexts(request.app.routes) if route.path_regex.match(request.url.path))
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 def problem(status: int, code: str, title: str, detail: str) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def create_service(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # the redirect's host would be what the client says
-        responses={"default": ERROR_RESPONSE},
+        responses={"default": dict(ERROR_RESPONSE)},
     )
     for router in (*routers, _operations(metrics, health), *([reference_pages()] if settings.docs else [])):
         app.include_router(router)

@@ -13,6 +13,7 @@ from iops.auth import Caller
 from iops.errors import IopsError, RateExceeded, SlowBody, Unavailable, UnknownEncoding
 from iops.gate import Agent, address_of
 from iops.observability import Metrics
+from iops.problems import ERROR_RESPONSE
 from iops.request_line import note
 from iops.table import Table
 from services.ingest.arrival import not_yours, store_arrivals
@@ -92,15 +93,24 @@ def _own_streams(caller: Caller, readings: Readings) -> list[str]:
 
 
 def _openapi_body(description: str, content_types: Iterable[str]) -> dict[str, object]:
-    schema = {"schema": {"type": "string", "format": "binary"}}
-    return {
-        "requestBody": {"required": True, "description": description, "content": dict.fromkeys(content_types, schema)}
+    binary = {"type": "string", "format": "binary"}
+    content = {kind: {"schema": {"type": "object"} if kind == JSON else binary} for kind in content_types}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+# Its senders read a google.rpc.Status, in their own encoding; who may not send at all hears so before that is known.
+OTLP_ERRORS: Final[dict[int | str, dict[str, object]]] = {
+    "default": {
+        "description": "an error, as OTLP says it; of who may not send, as everywhere",
+        "content": {**ERROR_RESPONSE["content"], JSON: {}, PROTOBUF: {}},
     }
+}
 
 
 @router.post(
     "/v1/metrics",
     response_class=Response,
+    responses=OTLP_ERRORS,
     openapi_extra=_openapi_body(
         "An ExportMetricsServiceRequest. Content-Encoding: gzip is understood. 1 MiB packed, 8 MiB unpacked.",
         (PROTOBUF, JSON),

@@ -33,7 +33,7 @@ from services.insights.session.codes import ALPHABET, new_codes, shown, typed
 from services.insights.session.desk import Desk, PageViewer, TheDesk
 from services.insights.session.limits import POLL_INTERVAL_S
 from services.insights.session.mint import KEY_LIFE, MACHINE, Minted, grant_of, hash_of, mint
-from services.insights.session.pages import APPROVE_FORM, CODE_FORM, error_page, page
+from services.insights.session.pages import APPROVE_FORM, CODE_FORM, error_page, page, page_errors
 
 router = APIRouter(tags=["session"])
 
@@ -116,7 +116,7 @@ async def ask_for_code(_: PageViewer) -> Response:
     return page("A machine asks to sign in", CODE_FORM)
 
 
-@router.post("/session/device/look", response_class=HTMLResponse, responses=error_responses(Forbidden, NotFound))
+@router.post("/session/device/look", response_class=HTMLResponse, responses=page_errors(Forbidden, NotFound))
 async def look(request: Request, desk: TheDesk, caller: Viewer) -> Response:
     """Shows which machine asks, before anybody approves it."""
     desk.check_origin(request)
@@ -136,7 +136,7 @@ async def look(request: Request, desk: TheDesk, caller: Viewer) -> Response:
     )
 
 
-@router.post("/session/device/approve", response_class=HTMLResponse, responses=error_responses(Forbidden, NotFound))
+@router.post("/session/device/approve", response_class=HTMLResponse, responses=page_errors(Forbidden, NotFound))
 async def approve(request: Request, desk: TheDesk, caller: Viewer) -> Response:
     """Gives the machine what the caller may do, and no more."""
     desk.check_origin(request)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi.responses import HTMLResponse
 
 from iops.errors import IopsError, Unavailable
+from iops.problems import ERROR_RESPONSE, error_responses
 
 LINK_SCRIPT: Final = Path(__file__).with_name("link.js").read_text()
 
@@ -55,3 +56,9 @@ def error_page(error: IopsError) -> HTMLResponse:
     if isinstance(error, Unavailable):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
+
+
+def page_errors(*errors: type[IopsError]) -> dict[int | str, dict[str, Any]]:
+    """What a page's OpenAPI says of its errors: they are pages, or problems where it did not come to the page."""
+    said = {**error_responses(*errors), "default": ERROR_RESPONSE}
+    return {status: {**each, "content": {**each["content"], "text/html": {}}} for status, each in said.items()}

@@ -40,7 +40,7 @@ from services.insights.session.cookies import (
 from services.insights.session.desk import Desk, TheDesk
 from services.insights.session.hosted_ui import HostedUi, claims_of
 from services.insights.session.mint import a_deed, end_key
-from services.insights.session.pages import error_page
+from services.insights.session.pages import error_page, page_errors
 
 router = APIRouter(tags=["session"])
 
@@ -67,7 +67,7 @@ class Ended(BaseModel):
     dependencies=[PUBLIC],
     status_code=303,
     response_class=HTMLResponse,
-    responses=error_responses(InvalidQuery, NotFound),
+    responses=page_errors(InvalidQuery, NotFound),
 )
 async def sign_in(
     desk: TheDesk,
@@ -89,7 +89,7 @@ async def sign_in(
     dependencies=[PUBLIC],
     status_code=303,
     response_class=HTMLResponse,
-    responses=error_responses(Unauthenticated, Forbidden, IdentityUnavailable),
+    responses=page_errors(Unauthenticated, Forbidden, IdentityUnavailable),
 )
 async def callback(request: Request, desk: TheDesk, code: Given = "", state: Given = "") -> Response:
     """Where the directory sends a browser back: signs it in, with the id token as its session."""
