@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, Protocol, get_type_hints
 from urllib.parse import urlsplit
 
@@ -23,9 +22,10 @@ from starlette.types import Scope
 from iops import contract
 from iops.auth import Caller, Role
 from iops.clock import Clock
-from iops.errors import Forbidden, Unauthenticated, Unavailable
+from iops.errors import Forbidden, Unauthenticated
 from iops.keyring import KeyRing
-from iops.loopback import is_loopback, is_loopback_url
+from iops.loopback import is_loopback_host, is_loopback_url
+from iops.misses import Misses
 from iops.observability import Metrics
 from iops.peppers import Peppers
 from iops.secrets import open_secret
@@ -37,10 +37,6 @@ SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it
 CALLER: Final = "iops.caller"  # of a request, in its scope
 KEY_BEGINNING: Final = b"iops_"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-ADDRESSES_LIMIT: Final = 10_000
-MISSES_BURST: Final = 60  # unknown keys or tokens of one address, then one in two seconds
-MISSES_RATE: Final = 0.5
-MISSES_RETRY_S: Final = 30
 HOW: Final = "send an API key as X-API-Key, or sign in; `iops keys create` makes a key"
 
 
@@ -232,31 +228,6 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-class Misses:
-    """How often an address came with something unknown: each costs a read of the table or a check of a signature."""
-
-    def __init__(self, monotonic_s: Callable[[], float]) -> None:
-        self._monotonic_s = monotonic_s
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # misses left, and when that was counted
-
-    def check(self, address: str) -> None:
-        """Raises Unavailable: 503, since telemetry that is answered with 429 is dropped by some who send it."""
-        if self._left_of(address) < 1:
-            raise Unavailable("too many unknown keys came from your address", retry_after_s=MISSES_RETRY_S)
-
-    def note(self, address: str) -> None:
-        """One more."""
-        self._left[address] = (self._left_of(address) - 1, self._monotonic_s())
-        self._left.move_to_end(address)
-        if len(self._left) > ADDRESSES_LIMIT:
-            self._left.popitem(last=False)
-
-    def _left_of(self, address: str) -> float:
-        now_s = self._monotonic_s()
-        left, at_s = self._left.get(address, (float(MISSES_BURST), now_s))
-        return min(float(MISSES_BURST), left + (now_s - at_s) * MISSES_RATE)
-
-
 @dataclass(frozen=True, slots=True)
 class _Credential:
     text: bytes
@@ -291,7 +262,12 @@ def _header(scope: Scope, wanted: bytes) -> bytes:
 
 def _whoever(scope: Scope) -> Caller:
     """Raises Forbidden for another machine, and for a foreign page in this machine's browser."""
-    asked = (f"//{_header(scope, b'host').decode('latin-1')}", _header(scope, b"origin").decode("latin-1"))
-    if not is_loopback(scope) or not all(is_loopback_url(url) for url in asked if url):
+    host, origin = _header(scope, b"host").decode("latin-1"), _header(scope, b"origin").decode("latin-1")
+    if not _is_this_machine((scope.get("server") or ("",))[0], host, origin):
         raise Forbidden("IOPS_AUTH=off serves this machine only; unset it, and come with a key")
     return Caller(address_of(scope), Role.ADMIN)
+
+
+@lru_cache(maxsize=256)
+def _is_this_machine(server: str, host: str, origin: str) -> bool:
+    return is_loopback_host(server) and is_loopback_url(f"//{host}") and (not origin or is_loopback_url(origin))

@@ -1,8 +1,6 @@
 """Which addresses are this machine's own, so that nobody else reaches what listens there."""
 
-from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -33,9 +31,3 @@ def is_loopback_url(url: str) -> bool:
         return is_loopback_host(urlsplit(url).hostname or "")
     except ValueError:  # no URL at all
         return False
-
-
-def is_loopback(scope: Mapping[str, Any]) -> bool:
-    """Whether an ASGI request came in on a loopback address, whoever says to have sent it."""
-    server = scope.get("server")
-    return server is not None and is_loopback_host(server[0])

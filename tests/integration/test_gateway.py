@@ -155,7 +155,9 @@ async def test_an_encoded_path_is_passed_on_as_it_was_written(stack: Stack) -> N
     ],
 )
 async def test_no_spelling_of_a_path_reaches_the_internal_ones(stack: Stack, path: str) -> None:
-    status, problem = await stack.ask_raw(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    status, problem = await stack.ask_raw(
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+    )
 
     assert (status, problem["code"]) == (404, "not_found")
 

@@ -27,7 +27,7 @@ class Replica:
         table: FakeTable | None = None,
         *,
         limit: int = 100,
-        wait_s: float = 0.2,
+        wait_s: float = 20,  # for a machine that does much else; a test of waiting has its own
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.table = table or FakeTable()

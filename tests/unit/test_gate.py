@@ -213,7 +213,7 @@ async def test_a_good_key_goes_on_beside_one_that_misses_from_the_same_address()
 
 
 async def test_many_addresses_that_miss_are_remembered_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iops.gate.ADDRESSES_LIMIT", 20)
+    monkeypatch.setattr("iops.misses.ADDRESSES_LIMIT", 20)
     ring = Ring()
     for number in range(100):
         await refused(ring, ("x-api-key", "iops_x"), address=f"10.0.0.{number}")

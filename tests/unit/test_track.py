@@ -193,7 +193,7 @@ async def test_unreadable_counters_are_as_none() -> None:
 
 
 async def test_a_request_waits_for_the_one_before_it_and_no_longer_than_it_may() -> None:
-    replica = Replica()
+    replica = Replica(wait_s=0.2)
     await replica.take(second(0))
     async with replica.tracker.taking(read(DISK, [second(1)])) as arrivals:
         with pytest.raises(Unavailable):
