@@ -1,7 +1,7 @@
 # What there is to do here. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
-PROGRAMS := ingest insights alerts agent cli ml
+PROGRAMS := ingest insights alerts agent cli ml infra
 UPGRADE ?=
 PYPI := https://pypi.org
 DATA ?= ../shared/data

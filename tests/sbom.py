@@ -16,7 +16,7 @@ from packageurl import PackageURL
 
 from tests.pins import PROJECT, Pin, pins_of_file
 
-PROGRAMS: Final = ("ingest", "insights", "alerts", "agent", "cli", "ml")
+PROGRAMS: Final = ("ingest", "insights", "alerts", "agent", "cli", "ml", "infra")
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / ".local" / "sbom"
 NAME_LIMIT = 100  # characters; some packages put the whole text where the licence's name belongs
