@@ -1,0 +1,95 @@
+"""What a stack is told: Pulumi.<stack>.yaml, read once and checked before anything is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import pulumi
+
+SERVICES: Final = ("ingest", "insights", "alerts")
+
+Environment = Literal["dev", "prod"]
+Egress = Literal["ipv6", "public-ipv4", "nat"]
+CapacityMode = Literal["on-demand", "provisioned"]
+SageMakerMode = Literal["off", "serverless", "real-time"]
+
+
+class BadConfig(Exception):
+    """A value of Pulumi.<stack>.yaml, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One stack."""
+
+    environment: Environment = "dev"
+    region: str = "us-east-1"
+    egress: Egress = "ipv6"  # how tasks reach AWS and the model: see infra/network.py for what each costs
+    capacity_mode: CapacityMode = "on-demand"
+    certificate_arn: str | None = None  # of ACM; without one the balancer speaks HTTP, which prod refuses
+    public_url: str = ""  # where people come in; empty: the balancer's own name
+    alert_emails: tuple[str, ...] = ()
+    budget_usd: float = 50.0  # a month
+    image_tags: Mapping[str, str] | None = None  # by service; `make deploy` sets them to the commit
+    spot_services: tuple[str, ...] = ("insights", "alerts")  # 70 % cheaper, ended with two minutes' notice
+    has_waf: bool = False  # $5 a month, $1 a rule, $0.60 a million requests
+    has_access_logs: bool = False
+    has_bedrock: bool = True
+    sagemaker: SageMakerMode = "off"
+    streams: int = 200  # what the fleet is sized and priced for
+    log_retention_days: int = 14
+
+    @property
+    def is_prod(self) -> bool:
+        """Whether what is lost here hurts: deletion is refused, and nobody gets a shell."""
+        return self.environment == "prod"
+
+    def image_tag(self, service: str) -> str:
+        """Which image of a service runs."""
+        return (self.image_tags or {}).get(service, "latest")
+
+
+def read_config(source: pulumi.Config | None = None) -> Config:
+    """From `iops-dashboard:<name>`. Raises BadConfig."""
+    given = source or pulumi.Config("iops-dashboard")
+    values: dict[str, Any] = {}
+    for name, read in READERS.items():
+        value = read(given, name)
+        if value is not None:
+            values[name] = value
+    return checked(Config(**values))
+
+
+def checked(config: Config) -> Config:
+    """The same; raises BadConfig where it cannot be."""
+    choices = (("environment", Environment), ("egress", Egress), ("capacity_mode", CapacityMode))
+    for name, allowed in (*choices, ("sagemaker", SageMakerMode)):
+        if getattr(config, name) not in get_args(allowed):
+            raise BadConfig(f"{name}: {getattr(config, name)!r} is none of {', '.join(get_args(allowed))}")
+    if unknown := {*config.spot_services, *(config.image_tags or {})} - set(SERVICES):
+        raise BadConfig(f"{', '.join(sorted(unknown))}: the services are {', '.join(SERVICES)}")
+    if config.is_prod and not config.certificate_arn:
+        raise BadConfig("certificate_arn: prod speaks HTTPS only; set it to a certificate of ACM in the stack's region")
+    if config.is_prod and not config.alert_emails:
+        raise BadConfig("alert_emails: prod needs somebody who hears of alerts")
+    return config
+
+
+def _tuple(given: pulumi.Config, name: str) -> tuple[str, ...] | None:
+    value = given.get_object(name)
+    return None if value is None else tuple(map(str, value))
+
+
+READERS: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(
+        ("environment", "region", "egress", "capacity_mode", "certificate_arn", "public_url", "sagemaker"),
+        lambda given, name: given.get(name),
+    ),
+    **dict.fromkeys(("has_waf", "has_access_logs", "has_bedrock"), lambda given, name: given.get_bool(name)),
+    **dict.fromkeys(("streams", "log_retention_days"), lambda given, name: given.get_int(name)),
+    "budget_usd": lambda given, name: given.get_float(name),
+    "image_tags": lambda given, name: given.get_object(name),
+    **dict.fromkeys(("alert_emails", "spot_services"), _tuple),
+}
