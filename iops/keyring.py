@@ -19,7 +19,7 @@ from iops.clock import Clock
 from iops.errors import Conflict, Unauthenticated, Unavailable
 from iops.keys import ApiKey, KeptSecret, key_id_of
 from iops.peppers import Peppers
-from iops.table import Table, readable
+from iops.table import Table
 
 log = structlog.get_logger()
 Remembered = TypeVar("Remembered")
@@ -107,8 +107,7 @@ class KeyRing:
             load.exception()  # seen, also where everybody who waited has left
 
     async def _load(self, key_id: str, key: bytes) -> _Entry | None:
-        row = await self._table.get(items.api_key_key(key_id))
-        kept = next(iter(readable([row] if row else [], items.item_to_api_key)), None)
+        kept = await self._table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
         entry = self._entry_of(kept) if kept else None
         self._entries.pop(key_id, None)
         self._unknown.pop(key_id, None)

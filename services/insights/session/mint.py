@@ -41,9 +41,8 @@ class Minted:
 async def grant_of(desk: Desk, request: Request, caller: Caller) -> Grant:
     """What the caller may hand on: their own role and streams, until their own key ends."""
     key_id = key_id_of(key_of(request.scope) or b"")
-    row = await desk.table.get(items.api_key_key(key_id)) if key_id else None
-    ends_at = items.item_to_api_key(row).ended_at if row else None
-    return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=ends_at)
+    kept = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key) if key_id else None
+    return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=kept.ended_at if kept else None)
 
 
 async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item) -> Minted:
@@ -79,8 +78,7 @@ async def end_key(desk: Desk, request: Request, key: bytes) -> bool:
     Raises Forbidden for any other key: whoever borrows one should not be able to end it. Raises Conflict.
     """
     key_id = key_id_of(key)
-    row = await desk.table.get(items.api_key_key(key_id)) if key_id else None
-    kept = items.item_to_api_key(row) if row else None
+    kept = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key) if key_id else None
     if kept is None or not _fits(desk, kept, key):
         return False
     if not kept.name.startswith((BROWSER, MACHINE)):
