@@ -203,9 +203,9 @@ def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) ->
     yield _web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
     for name in SERVICES:
         yield _service_child(name, plan.internal_ports[name], environment)
-    gateway = _web_child("gateway", "local.gateway:create_app", plan.port, environment)
-    # Or uvicorn would take a client's X-Forwarded-For for its address.
-    yield replace(gateway, command=(*gateway.command, "--no-proxy-headers"))
+    place = {"IOPS_LISTEN_HOST": "127.0.0.1", "IOPS_LISTEN_PORT": str(plan.port)}
+    command = (sys.executable, "-m", "local.gateway")
+    yield Child("gateway", command, {**environment, **place}, ready_url=f"{plan.url}/health/ready")
     if has_agent:
         key = {"IOPS_API_KEY_FILE": str(plan.key_files.agent)}
         yield Child("agent", (sys.executable, "-m", "agent"), environment | key)
