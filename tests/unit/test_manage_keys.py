@@ -147,7 +147,7 @@ async def test_a_revoked_key_lets_nobody_in_and_stays_in_the_list(desk: Desktop)
     again = await desk.ask("DELETE", f"/keys/{view['key_id']}")
 
     assert revoked == again == view | {"revoked_at": "2026-11-23T02:00:05Z", "secrets": []}
-    assert (await desk.ask("GET", "/keys"))["items"][0] == revoked
+    assert revoked in (await desk.ask("GET", "/keys"))["items"]
     with pytest.raises(Unauthenticated):
         await desk.holder(key)
     row = desk.ring.table.rows[f"apikey#{view['key_id']}", "apikey"]
