@@ -29,6 +29,7 @@ UNKNOWN_CACHED_S: Final = 5.0  # an id that is not there: nobody asks the table 
 LOOKS_EVERY_S: Final = 1.0  # at the row of a key whose secret does not fit: it may have been rotated
 KEYS_LIMIT: Final = 10_000  # remembered, the oldest out
 ID: Final = slice(5, 21)  # of a key, its id
+PEPPER_SETTLES_S: Final = 180.0  # after it was first seen here; each replica reads its peppers every 60 s
 USE_NOTED_EVERY: Final = timedelta(hours=1)
 ANOTHER: Final = "this API key is unknown, expired or revoked; `iops keys create` makes another"
 
@@ -61,6 +62,7 @@ class KeyRing:
         self.peppers, self._table, self._clock, self._monotonic_s = peppers, table, clock, monotonic_s
         self._entries: dict[str, _Entry] = {}
         self._unknown: dict[str, float] = {}  # ids without a key that holds, until when; apart, or they push keys out
+        self._pepper_id, self._pepper_seen_s = peppers().current.id, monotonic_s()
         self._loads: dict[str, asyncio.Task[_Entry | None]] = {}
 
     def known(self, key: bytes) -> Caller | None:
@@ -136,10 +138,17 @@ class KeyRing:
             else:
                 yield pepper.value, bytes.fromhex(secret.digest)
 
+    def _has_settled(self) -> bool:
+        """Whether every replica has read the current pepper: until then they would refuse what is hashed with it."""
+        current, now_s = self.peppers().current.id, self._monotonic_s()
+        if current != self._pepper_id:
+            self._pepper_id, self._pepper_seen_s = current, now_s
+        return now_s - self._pepper_seen_s >= PEPPER_SETTLES_S
+
     async def _tend(self, kept: ApiKey, key: bytes) -> None:
         """Notes the use, and hashes with the current pepper, since an old one goes with the rotations to come."""
         now = self._clock()
-        renewed = kept.with_pepper(key, self.peppers())
+        renewed = kept.with_pepper(key, self.peppers()) if self._has_settled() else None
         try:
             if renewed is not None:
                 await self._table.transact([{"Put": items.api_key_put(renewed, replaces=kept)}])
