@@ -48,7 +48,7 @@ def e2e(
             result = asyncio.run(measure(options, url, mail_dir))
         else:
             with started_stack() as stack:
-                result = asyncio.run(measure(options, stack.url, stack.mail_dir))
+                result = asyncio.run(measure(options, stack.url, stack.mail_dir, key=stack.key))
     except (StackFailed, CommandFailed) as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from error

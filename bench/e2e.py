@@ -15,6 +15,7 @@ from typing import Final
 
 from bench.scenario import HARD_KINDS, Case, history, make_cases
 from cli.body import Body
+from cli.credentials import credential_for
 from cli.server import Server
 from iops.clock import now
 from iops.events import read_mail
@@ -48,17 +49,18 @@ class Result:
     seconds: dict[str, list[float]]  # from POST to mail, by kind of fault
 
 
-async def measure(options: Options, url: str, mail_dir: Path) -> Result:
+async def measure(options: Options, url: str, mail_dir: Path, *, key: str | None = None) -> Result:
     """Send the past, then one fault after the other, and look when each mail was written.
 
     What a hard rule finds is mailed after the first scoring, the rest after the second in a row: those disks send on,
     ten seconds later, and their time counts from the first POST. Each fault lies in a peer group of its own, so that
     none waits for the 10 s between two scorings of a group: what is measured of the hard rules is the way of the first
     message, which is what an agent's early flush gets. The end is the modification time of the mail's file, on the
-    clock that also timed the POST (the kernel stamps files to 4 ms).
+    clock that also timed the POST (the kernel stamps files to 4 ms). `key` is what it proves itself with; None,
+    what the `iops` command would.
     """
     cases = make_cases(options.faults, seed=options.seed, run=uuid.uuid4().hex[:8])
-    async with Server(url) as server:
+    async with Server(url, credential_for=lambda asked: key or credential_for(asked)) as server:
         await server.read_items("/streams", limit=1)  # nobody there is said at once
         await _send_history(server, cases)
         await _wait_until_known(server, cases)

@@ -10,9 +10,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from iops.private_file import read_private
 
 START_LIMIT_S: Final = 120.0  # ministack may have to be installed first
 STOP_LIMIT_S: Final = 90.0
@@ -32,10 +34,11 @@ class StackFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where it answers, and where its mails lie."""
+    """Where it answers, where its mails lie, and what opens it."""
 
     url: str
     mail_dir: Path
+    key: str = field(repr=False)  # of its operator
 
 
 @contextmanager
@@ -50,7 +53,7 @@ def started_stack() -> Iterator[Stack]:
             )
         try:
             facts = _wait_for_facts(process, state_dir / "up.json", log_path)
-            yield Stack(facts["url"], Path(facts["mail_dir"]))
+            yield Stack(facts["url"], Path(facts["mail_dir"]), read_private(Path(facts["operator_token_file"])))
             if process.poll() is not None:
                 raise StackFailed(f"the stack ended while it was measured: {_tail(log_path)}")
         finally:

@@ -47,6 +47,10 @@ class Tokens(Protocol):
         """Raises Unauthenticated, Forbidden or Unavailable."""
         ...
 
+    def remembers(self, token: str, /) -> bool:
+        """Whether it held when it was last looked at."""
+        ...
+
 
 class Nobody:
     """Where people do not sign in."""
@@ -54,6 +58,10 @@ class Nobody:
     async def caller_of(self, _: str) -> Caller:
         """Always raises Unauthenticated."""
         raise Unauthenticated("this is no API key, and people do not sign in here: IOPS_ISSUER is not set")
+
+    def remembers(self, _: str) -> bool:
+        """Never."""
+        return False
 
 
 class Gate:
@@ -99,13 +107,13 @@ class Gate:
         credential = _credential_of(scope, self._cookie)
         if credential.is_cookie and scope["method"] not in SAFE_METHODS:
             self._check_origin(scope)
-        address = address_of(scope)
-        if not self.keys.remembers(credential.text):  # or one agent with a bad key stops all behind its address
+        address, text = address_of(scope), credential.text
+        token = None if text.startswith(KEY_BEGINNING) else text.decode("latin-1")
+        is_remembered = self.keys.remembers(text) if token is None else self._people.remembers(token)
+        if not is_remembered:  # or one agent with a bad key stops all, and everybody, behind its address
             self._misses.check(address)
         try:
-            if credential.text.startswith(KEY_BEGINNING):
-                return await self.keys.caller_of(credential.text)
-            return await self._people.caller_of(credential.text.decode("latin-1"))
+            return await (self.keys.caller_of(text) if token is None else self._people.caller_of(token))
         except Unauthenticated:
             self._misses.note(address)
             raise

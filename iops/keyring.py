@@ -7,7 +7,7 @@ import hmac
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import structlog
@@ -19,7 +19,7 @@ from iops.clock import Clock
 from iops.errors import Conflict, Unauthenticated, Unavailable
 from iops.keys import ApiKey, KeptSecret, key_id_of
 from iops.peppers import Peppers
-from iops.table import Table, readable
+from iops.table import Table
 
 log = structlog.get_logger()
 Remembered = TypeVar("Remembered")
@@ -107,9 +107,8 @@ class KeyRing:
             load.exception()  # seen, also where everybody who waited has left
 
     async def _load(self, key_id: str, key: bytes) -> _Entry | None:
-        row = await self._table.get(items.api_key_key(key_id))
-        kept = next(iter(readable([row] if row else [], items.item_to_api_key)), None)
-        entry = self._entry_of(kept) if kept else None
+        kept = await self._table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
+        entry = self._entry_of(kept) if kept and await makers_hold(self._table, kept.made_from, self._clock()) else None
         self._entries.pop(key_id, None)
         self._unknown.pop(key_id, None)
         if kept is None or entry is None:
@@ -151,6 +150,15 @@ class KeyRing:
             return  # another replica did
         except (Unavailable, ClientError) as error:  # a key that cannot be tended is a key all the same
             log.warning("key_not_tended", key_id=kept.key_id, reason=str(error))
+
+
+async def makers_hold(table: Table, key_ids: Iterable[str], now: datetime) -> bool:
+    """Whether no key that another was made from has ended: who revokes a stolen one ends what the thief made of it."""
+    for key_id in key_ids:
+        maker = await table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
+        if maker is None or maker.has_ended(now):
+            return False
+    return True
 
 
 def _remember(memory: dict[str, Remembered], key_id: str, fact: Remembered) -> None:

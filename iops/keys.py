@@ -48,6 +48,7 @@ class ApiKey(BaseModel):
     expires_at: AwareDatetime | None = None
     revoked_at: AwareDatetime | None = None
     last_used_at: AwareDatetime | None = None
+    made_from: tuple[str, ...] = Field(default=(), description="ids of the keys behind it: it ends with any of them")
     version: int = Field(default=1, description="one more with each change")
 
     @property

@@ -76,17 +76,24 @@ class People:
         """Raises Unauthenticated, Forbidden, IdentityUnavailable; none of them says the token."""
         if len(token) > TOKEN_LIMIT or not token.isascii():
             raise Unauthenticated(f"the token is none of ours: longer than {TOKEN_LIMIT} characters, or not ASCII")
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = _digest_of(token)
         caller, until = self._verified.get(digest, (None, 0.0))
         if caller is not None and self._now().timestamp() < until:
             self._verified.move_to_end(digest)
             return caller
-        self._verified.pop(digest, None)
-        claims = parse_claims(await self._payload_of(token))
-        check_claims(claims, self._issuer, self._now())
-        caller = caller_in(claims)
+        try:
+            claims = parse_claims(await self._payload_of(token))
+            check_claims(claims, self._issuer, self._now())
+            caller = caller_in(claims)
+        except (Unauthenticated, Forbidden):
+            self._verified.pop(digest, None)
+            raise
         self._remember(digest, caller, claims.exp)
         return caller
+
+    def remembers(self, token: str) -> bool:
+        """Whether it held when it was last looked at; some of those that ended are still among them."""
+        return _digest_of(token) in self._verified
 
     async def _payload_of(self, token: str) -> bytes:
         """What was signed. Raises Unauthenticated, IdentityUnavailable."""
@@ -99,8 +106,13 @@ class People:
 
     def _remember(self, digest: bytes, caller: Caller, expires_at: float) -> None:
         self._verified[digest] = (caller, min(expires_at, self._now().timestamp() + CACHED_S))
+        self._verified.move_to_end(digest)
         while len(self._verified) > CACHE_LIMIT:
             self._verified.popitem(last=False)
+
+
+def _digest_of(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _key_id(header: dict[str, object]) -> str:

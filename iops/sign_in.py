@@ -18,6 +18,7 @@ class Grant(BaseModel):
     role: Role
     streams: tuple[str, ...]
     ends_at: datetime | None = Field(default=None, description="of the key they came with: no other outlives it")
+    made_from: tuple[str, ...] = Field(default=(), description="ids of that key and of those it was made from itself")
 
 
 class Link(BaseModel):

@@ -109,6 +109,11 @@ class Table:
 
         return await _repeating(read)
 
+    async def get_readable(self, key: Item, read: Callable[[Item], Result]) -> Result | None:
+        """What one item says; None also where it is damaged, which is logged."""
+        row = await self.get(key)
+        return next(iter(readable([row], read)), None) if row else None
+
     async def get_own(self, key: Item, caller: Caller) -> Item | None:
         """The same of what is the caller's; None also where it is another's, as if there were none."""
         row = await self.get(key)

@@ -16,6 +16,8 @@ from iops.contract import service_for_path
 from iops.errors import BodyTooLarge, IopsError, MalformedBody, NotFound, SlowBody, Unavailable
 from iops.headers import AnswerHeaders
 from iops.observability import configure_logging
+from iops.serve import serve
+from iops.settings import ServiceSettings
 
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024  # above the services' own limit, so that theirs answers first
 BODY_TIMEOUT_S: Final = 12.0  # for a whole body; httpx does not look for ingest's own 408, after 10 s, before it ends
@@ -213,3 +215,7 @@ def _problem(error: IopsError) -> JSONResponse:
     response = JSONResponse(body, error.status, headers, media_type="application/problem+json")
     response.raw_headers = OWN_HEADERS.complete(response.raw_headers)
     return response
+
+
+if __name__ == "__main__":
+    serve(lambda _: create_app(), ServiceSettings)  # bounded as a service is: its heads, its trailers, its connections

@@ -29,6 +29,7 @@ from local.supervisor import ROOT, Child, Supervisor
 SERVICES: Final = ("ingest", "insights", "alerts")
 INTERNAL: Final = ("ministack", "mailbox", *SERVICES)  # each on a free port, known to nobody else
 NOT_FOR_CHILDREN: Final = frozenset({"IOPS_OUT", "IOPS_API_KEY", "IOPS_API_KEY_FILE"})
+DEFAULT_PORT: Final = 8080  # where the `iops` command looks, too
 MINISTACK_VENV: Final = ROOT / ".local" / "ministack" / "venv"  # one for all state directories of this clone
 
 Say = Callable[[str], None]
@@ -39,7 +40,7 @@ class UpOptions:
     """What a person may choose."""
 
     state_dir: Path = Path(".local")
-    port: int = 8080  # 0 is any free one
+    port: int = DEFAULT_PORT  # 0 is any free one
     agent: bool = True  # watch this machine's own disks
 
 
@@ -126,6 +127,20 @@ def write_default_flags(path: Path) -> None:
     draft.replace(path)
 
 
+def greeting(plan: Plan) -> str:
+    """Where everything is, and what to type next: as it works on this port."""
+    iops = _shown(Path(sys.executable).with_name("iops"))
+    there = "" if plan.port == DEFAULT_PORT else f" --url {plan.url}"
+    return (
+        f"ready: {plan.url}\n"
+        f"  mail: {_shown(plan.mail_dir)}\n"
+        f"  logs: {_shown(plan.log_dir)}\n"
+        f"  flags: {_shown(plan.flags_file)}\n"
+        f"  keys: {_shown(plan.key_files.agent)} sends, {_shown(plan.key_files.operator)} may all\n"
+        f"  try `{iops} demo{there}` in a second terminal; Ctrl-C ends all of it"
+    )
+
+
 def children_environment(plan: Plan, shell: Mapping[str, str]) -> dict[str, str]:
     """The shell's variables without anything that could lead to a real AWS account, or through a proxy to ourselves.
 
@@ -169,15 +184,7 @@ def _run(plan: Plan, program: Path, *, state_lock: int, has_agent: bool, say: Sa
                 asyncio.run(_furnish(plan))
             say(f"started {child.name}")
         with ministack.saving(plan.ministack_dir, supervisor), _announced(plan, supervisor.pids):
-            iops = _shown(Path(sys.executable).with_name("iops"))
-            say(
-                f"ready: {plan.url}\n"
-                f"  mail: {_shown(plan.mail_dir)}\n"
-                f"  logs: {_shown(plan.log_dir)}\n"
-                f"  flags: {_shown(plan.flags_file)}\n"
-                f"  keys: {_shown(plan.key_files.agent)} sends, {_shown(plan.key_files.operator)} may all\n"
-                f"  try `{iops} demo` in a second terminal; Ctrl-C ends all of it"
-            )
+            say(greeting(plan))
             supervisor.watch()
 
 
@@ -196,9 +203,9 @@ def _children(plan: Plan, program: Path, *, state_lock: int, has_agent: bool) ->
     yield _web_child("mailbox", "local.mailbox:create_app", plan.internal_ports["mailbox"], environment)
     for name in SERVICES:
         yield _service_child(name, plan.internal_ports[name], environment)
-    gateway = _web_child("gateway", "local.gateway:create_app", plan.port, environment)
-    # Or uvicorn would take a client's X-Forwarded-For for its address.
-    yield replace(gateway, command=(*gateway.command, "--no-proxy-headers"))
+    place = {"IOPS_LISTEN_HOST": "127.0.0.1", "IOPS_LISTEN_PORT": str(plan.port)}
+    command = (sys.executable, "-m", "local.gateway")
+    yield Child("gateway", command, {**environment, **place}, ready_url=f"{plan.url}/health/ready")
     if has_agent:
         key = {"IOPS_API_KEY_FILE": str(plan.key_files.agent)}
         yield Child("agent", (sys.executable, "-m", "agent"), environment | key)

@@ -1,23 +1,19 @@
 """What every test needs: logging that is as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import structlog
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _loggers_follow_their_configuration() -> Iterator[None]:
+def _configure_uncached(configure: Callable[..., None] = structlog.configure, **settings: Any) -> None:
     """A program keeps its loggers once it has used them; here the next test has another program, or captures logs."""
-    configure = structlog.configure
+    configure(**settings | {"cache_logger_on_first_use": False})
 
-    def configure_uncached(**settings: Any) -> None:
-        configure(**settings | {"cache_logger_on_first_use": False})
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(structlog, "configure", configure_uncached)
-        yield
+# Not a fixture: tests that are made from the services' routes make services before the first fixture.
+structlog.configure = _configure_uncached  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session", autouse=True)

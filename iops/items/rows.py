@@ -10,7 +10,8 @@ from iops.errors import InvalidCursor
 Item = dict[str, Any]  # in DynamoDB's own notation: {"entity_id": {"S": "web-1:nvme0n1"}, ...}
 
 NO_ROW = "-"  # the name in a cursor that stands for an instant
-UNREADABLE = (ValueError, LookupError, TypeError)  # of a damaged row; pydantic's refusal is a ValueError
+# Of a damaged row; pydantic's refusal is a ValueError, an instant beyond all calendars an OverflowError.
+UNREADABLE = (ValueError, LookupError, TypeError, OverflowError)
 
 
 def key_of(entity_id: str, entity_type: str) -> Item:

@@ -1,8 +1,9 @@
 """The alerts service: turns insights into episodes and tells people once."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,13 +14,13 @@ from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.people import open_people
 from iops.redact import secrets_in
-from iops.table import open_table
+from iops.table import Table, open_table
 from iops.web import Health, create_service, running
 from services.alerts import acts, letter_routes, routes, silencing
 from services.alerts.canary import Canary
 from services.alerts.canary_watch import open_canary_watch
 from services.alerts.dead_letters import LetterCounts
-from services.alerts.deliver import Courier, CourierMetrics
+from services.alerts.deliver import Courier, CourierMetrics, Target
 from services.alerts.intake import Intake
 from services.alerts.redrive import open_redrive
 from services.alerts.settings import AlertsSettings
@@ -38,50 +39,31 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # The clients outlive the loop that uses them.
+        # The clients outlive the loops that use them.
         async with (
             open_table(configured) as table,
             open_people(configured, now, metrics) as people,
             open_gate(configured, table, now, metrics, people=people) as app.state.gate,
             open_webhook_secrets(configured, metrics) as secrets,
             open_targets(configured, secrets, now, metrics) as targets,
-            open_redrive(configured) as redrive,
+            open_redrive(configured) as app.state.redrive,
             open_canary_watch(configured, table, now, metrics) as canary_watch,
         ):
             names = [target.name for target in targets]
-            silences = Silences(table, now)
-            intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
-            timers = Timers(table, silences, now, metrics, targets=names)
-            owner, counts = uuid.uuid4().hex, CourierMetrics(metrics)
-            couriers = {
-                f"courier_{target.name}": Courier(
-                    table,
-                    target,
-                    now,
-                    counts,
-                    owner=owner,
-                    poll_s=configured.poll_s,
-                    lease_s=configured.lease_s,
-                    public_url=configured.public_url,
-                ).run()
-                for target in targets
-            }
-            canaries = {
-                "canary": Canary(table, now, hour_utc=configured.canary_hour_utc).run,
-                "canary_watch": canary_watch.run,
-            }
-            app.state.redrive = redrive
             app.state.alerts = routes.Alerts(table=table, clock=now, targets=names)
             health.checks["table"] = table.check
+            silences = Silences(table, now)
+            intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
+            canary = Canary(table, now, hour_utc=configured.canary_hour_utc)
             async with running(
                 health,
                 intake=intake.run(),
-                timers=timers.run(),
-                letter_counts=LetterCounts(redrive.letters, metrics).run(),
-                **couriers,
+                timers=Timers(table, silences, now, metrics, targets=names).run(),
+                letter_counts=LetterCounts(app.state.redrive.letters, metrics).run(),
+                **_couriers(configured, table, targets, now=now, metrics=metrics),
                 **telling(configured, "alerts", metrics, now),
                 **({"webhook_secrets": secrets.run()} if secrets else {}),
-                **({name: run() for name, run in canaries.items()} if configured.canary else {}),
+                **({"canary": canary.run(), "canary_watch": canary_watch.run()} if configured.canary else {}),
             ):
                 yield
 
@@ -90,3 +72,17 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
     return create_service(
         "alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
     )
+
+
+def _couriers(
+    settings: AlertsSettings, table: Table, targets: Sequence[Target], *, now: Clock, metrics: Metrics
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """One for each target, so that none waits for another."""
+    owner, counts = uuid.uuid4().hex, CourierMetrics(metrics)
+    limits = {"poll_s": settings.poll_s, "lease_s": settings.lease_s}
+    return {
+        f"courier_{target.name}": Courier(
+            table, target, now, counts, owner=owner, public_url=settings.public_url, **limits
+        ).run()
+        for target in targets
+    }

@@ -116,5 +116,5 @@ async def delete_key(request: Request, keys: Keys, caller: Admin, key_id: KeyId)
 
 
 def _view(key: ApiKey, now: datetime) -> KeyView:
-    fields = key.model_dump(exclude={"secrets", "version"})
+    fields = key.model_dump(exclude={"secrets", "version", "made_from"})
     return KeyView(**fields, secrets=tuple(SecretView(until=secret.until) for secret in key.held(now)))

@@ -19,7 +19,7 @@ from iops.clock import Clock
 from iops.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from iops.keys import ApiKey, KeyName, RandomBytes, keep, new_key, new_key_id
 from iops.peppers import Peppers
-from iops.table import Table, readable
+from iops.table import Table
 
 ATTEMPTS: Final = 5  # where another admin, or a use that hashes it anew, changes the key at the same instant
 LONGEST_WAIT_S: Final = 0.05
@@ -121,8 +121,7 @@ async def revoke_key(desk: Desk, key_id: str, actor: Actor) -> ApiKey:
 
 async def read_key(desk: Desk, key_id: str, caller: Caller) -> ApiKey:
     """A key as its row has it. Raises NotFound, and Forbidden where the caller may do less than its holder."""
-    row = await desk.table.get(items.api_key_key(key_id))
-    key = next(iter(readable([row] if row else [], items.item_to_api_key)), None)
+    key = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
     if key is None:
         raise NotFound(f"there is no key {key_id!r}, or it ended more than a year ago")
     if not caller.may_give(key.role, key.streams):

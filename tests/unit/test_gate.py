@@ -11,6 +11,7 @@ from iops.errors import Forbidden, TableUnavailable, Unauthenticated, Unavailabl
 from iops.gate import CALLER, OpenGate
 from tests.unit.fakes import aws_error
 from tests.unit.keyrings import Ring, a_key, a_request
+from tests.unit.signing import Identity, access_claims, signed
 
 ORIGIN = "https://iops.example.com"
 ANN = Caller("ann", Role.OPERATOR)
@@ -27,6 +28,9 @@ class People:
         if token != "eyJ.ann":
             raise Unauthenticated("this token is nobody's")
         return ANN
+
+    def remembers(self, token: str, /) -> bool:
+        return token == "eyJ.ann" and token in self.asked
 
 
 async def refused(ring: Ring, *headers: tuple[str, str], **request: Any) -> str:
@@ -210,6 +214,32 @@ async def test_a_good_key_goes_on_beside_one_that_misses_from_the_same_address()
         except (Unauthenticated, Unavailable):
             continue
     await ring.gate.admit(a_request(key), Role.VIEWER)
+
+
+async def test_a_person_goes_on_beside_who_misses_from_the_same_address() -> None:
+    identity = Identity()
+    ring = Ring(people=identity.people)
+    ann = ("authorization", f"Bearer {signed(access_claims())}")
+    await ring.gate.admit(a_request(ann), Role.OPERATOR)
+    for _ in range(60):
+        await refused(ring, ("authorization", "Bearer eyJ.made.up"))
+    identity.wait(seconds=61)  # the token has to be looked at again
+
+    assert (await ring.gate.admit(a_request(ann), Role.OPERATOR)).name == "ann"
+    with pytest.raises(Unavailable):
+        await ring.gate.admit(a_request(("authorization", "Bearer eyJ.made.up")), Role.VIEWER)
+
+
+async def test_a_token_that_ended_is_not_remembered() -> None:
+    identity = Identity()
+    token = signed(access_claims(exp=int(identity.at.timestamp()) + 30))
+    await identity.people.caller_of(token)
+    assert identity.people.remembers(token)
+    identity.wait(seconds=91)
+    with pytest.raises(Unauthenticated):
+        await identity.people.caller_of(token)
+
+    assert not identity.people.remembers(token)
 
 
 async def test_many_addresses_that_miss_are_remembered_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:

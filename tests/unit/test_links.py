@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from iops import items
 from iops.audit import DeedKind
 from iops.auth import Caller, Role
 from iops.keys import key_id_of
@@ -26,6 +27,11 @@ async def a_code(holder: httpx.AsyncClient) -> str:
 async def use(browser: httpx.AsyncClient, code: str, **headers: str) -> int:
     answer = await browser.post("/session/open", json={"code": code}, headers=OURS | headers)
     return answer.status_code
+
+
+def revoke(front: Front, key: str) -> None:
+    kept = front.ring.kept(key)
+    front.table.add(items.api_key_put(kept.revoked(front.times.now()), replaces=kept)["Item"])
 
 
 def minted(browser: httpx.AsyncClient) -> str:
@@ -123,6 +129,39 @@ async def test_a_key_of_a_browser_ends_when_its_makers_does() -> None:
     await use(again, await a_code(browser))
 
     assert front.ring.kept(minted(again)).expires_at == AT + timedelta(hours=1)
+
+
+async def test_who_revokes_a_key_ends_the_browsers_that_it_signed_in() -> None:
+    front = Front()
+    stolen = front.holder()
+    first, second = front.browser(), front.browser()
+    await use(first, await a_code(stolen))
+    await use(second, await a_code(front.browser(**{"X-API-Key": minted(first)})))
+    assert await caller_of(second) is not None
+    revoke(front, stolen.headers["X-API-Key"])
+    front.pass_time(seconds=60)
+
+    assert [await caller_of(browser) for browser in (first, second)] == [None, None]
+
+
+async def test_a_link_of_a_key_that_was_revoked_meanwhile_signs_nobody_in() -> None:
+    front = Front()
+    stolen = front.holder()
+    code = await a_code(stolen)
+    revoke(front, stolen.headers["X-API-Key"])
+
+    assert await use(front.browser(), code) == 401
+
+
+async def test_five_keys_deep_no_link_is_made() -> None:
+    front = Front()
+    holder = front.holder()
+    for _ in range(4):
+        browser = front.browser()
+        await use(browser, await a_code(holder))
+        holder = front.browser(**{"X-API-Key": minted(browser)})
+
+    assert (await holder.post("/session/links")).status_code == 403
 
 
 async def test_an_agent_opens_no_browser() -> None:

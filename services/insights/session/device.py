@@ -188,8 +188,7 @@ async def _waiting(desk: Desk, caller: Caller, code: str) -> Device:
 
 
 async def _read(desk: Desk, user_code: str) -> Device | None:
-    row = await desk.table.get(items.device_key(user_code))
-    device = items.item_to_device(row) if row else None
+    device = await desk.table.get_readable(items.device_key(user_code), items.item_to_device)
     return device if device is not None and desk.clock() < device.expires_at else None
 
 

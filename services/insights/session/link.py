@@ -97,8 +97,7 @@ async def open_link(request: Request, desk: TheDesk) -> Opened:
 async def _take(desk: Desk, request: Request, code: str) -> Minted:
     """Raises ExpiredCode for all but the first who comes in time."""
     code_hash = hash_of(code)
-    row = await desk.table.get(items.link_key(code_hash))
-    link = items.item_to_link(row) if row else None
+    link = await desk.table.get_readable(items.link_key(code_hash), items.item_to_link)
     if link is None or link.expires_at <= desk.clock():
         raise ExpiredCode(USED)
     takes = items.delete_present(items.link_key(code_hash))

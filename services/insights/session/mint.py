@@ -18,6 +18,7 @@ from iops.auth import Caller, Role
 from iops.errors import Forbidden, Unauthenticated
 from iops.gate import address_of, key_of
 from iops.items import Item
+from iops.keyring import makers_hold
 from iops.keys import ApiKey, digest_of, keep, key_id_of, new_key, new_key_id
 from iops.observability import REQUEST_ID
 from iops.sign_in import Grant
@@ -27,6 +28,7 @@ KEY_LIFE: Final = timedelta(hours=12)
 BROWSER: Final = "browser of"
 MACHINE: Final = "login of"
 NAME_LIMIT: Final = 64  # characters, as of every key
+MAKERS_LIMIT: Final = 4  # keys behind a key; each is one more read a minute
 UNFIT: Final = re.compile(r"[^A-Za-z0-9 ._@:+-]+")  # for a key's name
 
 
@@ -41,9 +43,12 @@ class Minted:
 async def grant_of(desk: Desk, request: Request, caller: Caller) -> Grant:
     """What the caller may hand on: their own role and streams, until their own key ends."""
     key_id = key_id_of(key_of(request.scope) or b"")
-    row = await desk.table.get(items.api_key_key(key_id)) if key_id else None
-    ends_at = items.item_to_api_key(row).ended_at if row else None
-    return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=ends_at)
+    kept = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key) if key_id else None
+    made_from = (*kept.made_from, kept.key_id) if kept else ()
+    if len(made_from) > MAKERS_LIMIT:
+        raise Forbidden(f"{caller.name} was made from a key that was made from others; sign in with the first of them")
+    ends_at = kept.ended_at if kept else None
+    return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=ends_at, made_from=made_from)
 
 
 async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item) -> Minted:
@@ -53,7 +58,7 @@ async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: 
     """
     now = desk.clock()
     expires_at = min(now + KEY_LIFE, grant.ends_at or now + KEY_LIFE)
-    if expires_at <= now:
+    if expires_at <= now or not await makers_hold(desk.table, grant.made_from, now):
         raise Unauthenticated(f"the key of {grant.name} has ended")
     text = new_key(new_key_id(desk.random_bytes), desk.random_bytes)
     key = ApiKey(
@@ -65,6 +70,7 @@ async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: 
         created_at=now,
         created_by=grant.name,
         expires_at=expires_at,
+        made_from=grant.made_from,
     )
     detail = {"name": key.name, "streams": " ".join(key.streams), "expires_at": expires_at.isoformat()}
     deed = a_deed(desk, request, DeedKind.KEY_CREATED, about=key.key_id, by=grant.name, role=grant.role, detail=detail)
@@ -79,8 +85,7 @@ async def end_key(desk: Desk, request: Request, key: bytes) -> bool:
     Raises Forbidden for any other key: whoever borrows one should not be able to end it. Raises Conflict.
     """
     key_id = key_id_of(key)
-    row = await desk.table.get(items.api_key_key(key_id)) if key_id else None
-    kept = items.item_to_api_key(row) if row else None
+    kept = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key) if key_id else None
     if kept is None or not _fits(desk, kept, key):
         return False
     if not kept.name.startswith((BROWSER, MACHINE)):

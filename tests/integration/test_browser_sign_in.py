@@ -21,7 +21,7 @@ from cli.outcome import Outcome
 from services.insights.app import create_app
 from services.insights.settings import InsightsSettings
 from tests.integration.stand_ins import Cloud, wait_until
-from tests.integration.test_people import PASSWORD, Pool, a_pool
+from tests.integration.test_cognito import PASSWORD, Pool, a_pool
 from tests.secret_documents import write_secrets
 
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]*)" value="([^"]*)">')
