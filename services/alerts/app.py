@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from iops import clock
 from iops.clock import Clock
+from iops.emf import telling
 from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.people import open_people
@@ -60,6 +61,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 timers=Timers(table, silences, now, metrics, targets=names).run(),
                 letter_counts=LetterCounts(app.state.redrive.letters, metrics).run(),
                 **_couriers(configured, table, targets, now=now, metrics=metrics),
+                **telling(configured, "alerts", metrics, now),
                 **({"webhook_secrets": secrets.run()} if secrets else {}),
                 **({"canary": canary.run(), "canary_watch": canary_watch.run()} if configured.canary else {}),
             ):
