@@ -38,14 +38,15 @@ def arn(service: str, name: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT_ID}:{name}"
 
 
-async def create_resources(endpoint_url: str, *, mail_url: str | None) -> None:
+async def create_resources(endpoint_url: str, *, mail_url: str | None, table_url: str | None = None) -> None:
     """Everything the services expect to find. Of the topic hear `mail_url` (if any) and the canary queue.
 
+    `table_url` is a DynamoDB Local that has the table instead of the stand-in; there it has no stream.
     Safe to repeat on what an earlier run left. Raises SetupFailed.
     """
     try:
-        async with open_client("dynamodb", endpoint_url) as dynamodb:
-            await create_table(dynamodb)
+        async with open_client("dynamodb", table_url or endpoint_url) as dynamodb:
+            await create_table(dynamodb, has_stream=table_url is None)
         async with open_client("sqs", endpoint_url) as sqs:
             await _create_queues(sqs)
         async with open_client("sns", endpoint_url) as sns:
