@@ -1,6 +1,7 @@
 """Every name and number that two programs must spell alike."""
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 # The table.
 TABLE_NAME: Final = "iops-dashboard-metrics"
@@ -22,10 +23,27 @@ SCORING_RECEIVE_LIMIT: Final = 5  # receives of one message before it is a dead 
 SCORING_VISIBILITY_S: Final = 60  # a group is scored in well under a second; the rest is slack for retries
 EVENT_BUS: Final = "iops-dashboard-alerts"
 EVENT_RULE: Final = "iops-dashboard-high-risk"
-ALERT_TOPIC: Final = "iops-dashboard-high-risk-alerts"
+ALERT_TOPIC: Final = "iops-dashboard-high-risk-alerts"  # what disks do
+OPERATIONS_TOPIC: Final = "iops-dashboard-operations"  # what the system itself does: CloudWatch's alarms
 
 # The SageMaker endpoint that `ml deploy` makes and the insights service may ask.
 RISK_ENDPOINT: Final = "iops-dashboard-risk"
+
+# What CloudWatch is told beside AWS's own numbers, by service: $0.30 a month each, and ten are one too many.
+MetricUnit = Literal["Count", "Seconds", "None"]  # None: a share, 0-1
+METRICS_NAMESPACE: Final = "IopsDashboard"
+METRICS_DIMENSION: Final = "Service"
+CUSTOM_METRICS: Final[Mapping[str, Mapping[str, MetricUnit]]] = {
+    "ingest": {"StoredSamples": "Count", "SecretAgeSeconds": "Seconds"},
+    "insights": {
+        "ScorerFallbackRatio": "None",
+        "ExplainerFallbackRatio": "None",
+        "BedrockThrottles": "Count",
+        "LlmBudgetRatio": "None",
+        "SilentAgents": "Count",
+    },
+    "alerts": {"OutboxAgeSeconds": "Seconds", "CanaryAgeSeconds": "Seconds"},
+}
 
 # The JSON document in SSM that operators change while services run.
 FLAGS_PARAMETER: Final = "/iops-dashboard/flags"

@@ -65,6 +65,7 @@ class ServiceSettings(Settings):
     secrets_interval_s: float = Field(default=60, gt=0, description="between two reads of each secret")
     issuer: str | None = Field(default=None, description="who signs people's tokens; unset, people cannot sign in")
     jwks_url: str | None = Field(default=None, description="of its keys; unset, <issuer>/.well-known/jwks.json")
+    emf: bool = Field(default=False, description="log the numbers that CloudWatch alarms need, once a minute")
     client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="whom the issuer's tokens may be for, with commas between them"
     )

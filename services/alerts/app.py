@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from iops import clock
 from iops.clock import Clock
+from iops.emf import telling
 from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.people import open_people
@@ -78,6 +79,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 timers=timers.run(),
                 letter_counts=LetterCounts(redrive.letters, metrics).run(),
                 **couriers,
+                **telling(configured, "alerts", metrics, now),
                 **({"webhook_secrets": secrets.run()} if secrets else {}),
                 **({name: run() for name, run in canaries.items()} if configured.canary else {}),
             ):

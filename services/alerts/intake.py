@@ -13,8 +13,8 @@ import structlog
 
 from iops import items
 from iops.alert import alert_id_of
-from iops.clock import Clock
-from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY
+from iops.clock import Clock, from_epoch_ms
+from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE, PARTITION_KEY, TIME_KEY
 from iops.errors import Conflict, Unavailable
 from iops.insight import Insight, PredictionType
 from iops.items import Item
@@ -61,6 +61,9 @@ class Intake:
         self._bad: set[str] = set()
         self._handled = metrics.counter("iops_outbox_rows", "Outbox rows by what became of them", "outcome")
         self._age_s = metrics.histogram("iops_outbox_age_seconds", "Age of an insight when its row was taken")
+        self._clear_until = clock()  # no row that is older was left when the outbox was last read
+        oldest = metrics.gauge("iops_outbox_oldest_seconds", "Age of the oldest row, or since none was seen")
+        oldest.set_function(lambda: max(0.0, (clock() - self._clear_until).total_seconds()))
 
     async def run(self) -> None:
         """Passes until it is cancelled; pauses longer while the table is away."""
@@ -184,10 +187,12 @@ class Intake:
         """
         oldest: list[_Row] = []
         start: Item | None = None
-        for _ in range(PAGES_AT_ONCE):
+        for number in range(PAGES_AT_ONCE):
             page, start = await self._table.query_page(
                 items.list_query("outbox", limit=ROWS_AT_ONCE, start=start, oldest_first=True)
             )
+            if number == 0:
+                self._clear_until = from_epoch_ms(int(page[0][TIME_KEY]["N"])) if page else self._clock()
             for item in page:
                 insight = self._read(item)
                 if insight is not None:

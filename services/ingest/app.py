@@ -10,6 +10,7 @@ from iops import clock
 from iops.bus import open_scoring_queue
 from iops.clock import Clock
 from iops.collector import rare_collections
+from iops.emf import telling
 from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.redact import secrets_in
@@ -57,7 +58,8 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             )
             app.state.doors = doors.Doors(app.state.ingest, table, metrics)
             health.checks["table"] = table.check
-            async with running(health, commit=commit.run(), notifier=notifier.run()):
+            loops = telling(configured, "ingest", metrics, now)
+            async with running(health, commit=commit.run(), notifier=notifier.run(), **loops):
                 with rare_collections():
                     yield
 

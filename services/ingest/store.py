@@ -47,6 +47,7 @@ class GroupCommit:
         self._arrived = asyncio.Event()
         self._waiting_samples = 0
         self._rows_stored = metrics.counter("iops_rows_stored", "Rows that the table has acknowledged")
+        self._samples_stored = metrics.counter("iops_samples_stored", "Samples whose senders were told that they are")
         self._store_failures = metrics.counter("iops_store_failures", "Writes given up", "reason")
         waiting = metrics.gauge("iops_waiting_samples", "Samples waiting for the table")
         waiting.set_function(lambda: self._waiting_samples)
@@ -68,6 +69,7 @@ class GroupCommit:
         finally:
             self._waiting_samples -= samples
             request.done.cancel()  # what nobody waits for any more is left out
+        self._samples_stored.inc(samples)
         return samples
 
     def check_room(self, samples: int = 1) -> None:

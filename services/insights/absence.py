@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -50,6 +51,10 @@ class Absence:
         self._freshest: dict[str, str] = {}  # host -> the stream that was asked with success the last time
         self._usual: dict[str, Heard] = {}  # host -> its last hour, while nothing newer comes
         self._told = metrics.counter("iops_silent_hosts_told", "Insights about silent agents", "what")
+        self._silent = metrics.gauge(
+            "iops_silent_hosts", "Hosts that are told to be silent; in an outage, all there are"
+        )
+        self._silent.set(math.nan)  # 0 would say that somebody looked
 
     async def run(self) -> None:
         """Looks until it is cancelled. It sleeps first: after a restart of everything agents need a moment."""
@@ -73,6 +78,7 @@ class Absence:
         await self._list_hosts(now)
         rows = await self._table.query(items.silent_hosts_query())
         told = {each.host: each for each in _readable(rows, items.item_to_silent_host)}
+        self._silent.set(len(self._hosts) if ALL_HOSTS in told else len(told))
         heard = await self._hear_all(to_epoch_ms(now))
         await self._end_silences(told, heard, now)
         await self._begin_silences(told, heard, now)

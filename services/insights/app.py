@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from iops import clock
 from iops.bus import ScoringQueue, open_scoring_queue
 from iops.clock import Clock
+from iops.emf import telling
 from iops.flags import FlagReader, open_flags
 from iops.gate import Gate, OpenGate, open_gate
 from iops.observability import Metrics, configure_logging
@@ -29,6 +30,7 @@ from services.insights.score import Scorer
 from services.insights.session import ROUTERS as SESSION_ROUTERS
 from services.insights.session.desk import Desk, open_desk
 from services.insights.settings import InsightsSettings
+from services.insights.spending import Spending
 from services.insights.tell import Teller
 from services.insights.windows import Windows
 from services.insights.work import ScoringLoop
@@ -141,6 +143,8 @@ def _loops(
         "scoring": scoring.run(),
         "rollups": rollups.run(),
         "settlements": parts.explaining.purse.run(),
+        "spending": Spending(parts.table, now, metrics).run(),
         "absence": Absence(parts.table, now, metrics).run(),
+        **telling(settings, "insights", metrics, now),
         **({"model_secrets": model_secrets.run()} if model_secrets else {}),
     }

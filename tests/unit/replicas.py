@@ -49,7 +49,7 @@ class Replica:
     """One process's loops; `table` is its own client."""
 
     def __init__(self, table: Table, target: Any, scene: Scene, owner: str) -> None:
-        metrics = Metrics()
+        metrics = self.metrics = Metrics()
         self.silences = Silences(table, scene.clock)
         self.intake = Intake(table, self.silences, scene.clock, metrics, targets=["bus"], poll_s=0.5)
         self.timers = Timers(table, self.silences, scene.clock, metrics, targets=["bus"])
