@@ -199,9 +199,12 @@ def computed(args: MockResourceArgs) -> dict[str, Any]:
     match args.typ:
         case "aws:lb/loadBalancer:LoadBalancer":
             outputs["dnsName"] = f"{name}.{REGION}.elb.amazonaws.com"
+        case "aws:s3/bucket:Bucket":
+            outputs["bucket"] = name
         case "aws:sqs/queue:Queue":
             outputs["url"] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
         case "aws:ecr/repository:Repository":
+            outputs["registryId"] = ACCOUNT
             outputs["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}"
         case "aws:cognito/userPool:UserPool":
             outputs["endpoint"] = f"cognito-idp.{REGION}.amazonaws.com/{REGION}_{name}"
