@@ -42,8 +42,7 @@ def is_there(name: str, known: set[str]) -> bool:
         or name in CONTRACT
         or name in COMMANDS
         or name in SETTINGS
-        or ("/" in name or "." in name or name.isalpha())
-        and (ROOT / name).exists()
+        or (("/" in name or "." in name or name.isalpha()) and (ROOT / name).exists())
     )
 
 
@@ -59,5 +58,3 @@ def test_every_queue_the_table_the_bus_and_the_topic_are_drawn() -> None:
     ours = {name for name in CONTRACT if name.startswith("iops-dashboard-")}
 
     assert {name for name in ours if name not in drawing} == set()
-
-
