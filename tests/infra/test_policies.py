@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cfnlint.api import lint_all  # type: ignore[import-untyped]
+from cfnlint.api import lint_all
 
 from infra.config import Config
 from tests.infra.declared import Declared, Stack
