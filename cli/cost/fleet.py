@@ -24,6 +24,7 @@ WRITE_UNIT_BYTES: Final = 1024
 HOURLY_READ_UNITS: Final = 7.4 + 10.3
 HOURLY_WRITE_UNITS: Final = 3 + 2  # the rollup's row, the baseline's
 SEEN_WRITE_UNITS: Final = 3 + 1  # of ingest, each replica: the stream's row with its index, and its place in its group
+KEY_WRITE_UNITS: Final = 2  # an agent's key and its index: it was used, noted hourly
 SCORE_WRITE_UNITS: Final = 3  # of insights: the stream's row with its index, once an hour where nothing happens (ADR 2)
 # Counted in the code that does it.
 SCORING_READ_UNITS: Final = 2.0  # a stream and message: its newer chunks and its row, both strong
@@ -141,8 +142,10 @@ def row_writes(fleet: Fleet, *, ingest_tasks: float) -> Quantity:
     """Million write units of everything that is no sample."""
     hourly = SEEN_WRITE_UNITS * ingest_tasks + SCORE_WRITE_UNITS + HOURLY_WRITE_UNITS
     episode = INSIGHTS_PER_EPISODE * INSIGHT_WRITE_UNITS + PAGES_PER_EPISODE * EVENTS_PER_PAGE * ALERT_WRITE_UNITS
-    units = fleet.streams * MONTH_H * hourly + fleet.episodes * episode
-    how = f"{fleet.streams} streams x 730 h x {hourly:g} + {fleet.episodes:,.0f} episodes x {episode:.0f}"
+    keys = fleet.hosts * MONTH_H * KEY_WRITE_UNITS
+    units = fleet.streams * MONTH_H * hourly + keys + fleet.episodes * episode
+    episodes = f"{fleet.episodes:,.0f} episodes x {episode:.0f}"
+    how = f"{fleet.streams} streams x 730 h x {hourly:g} + keys {keys:,.0f} + {episodes}"
     return Quantity(units / MILLION, how)
 
 

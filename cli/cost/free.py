@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _BY_SERVICE: Final = {
-    "appautoscaling": ("policy:Policy", "target:Target"),
+    "appautoscaling": ("target:Target",),
     "budgets": ("budget:Budget",),  # only budgets with actions cost, from the third on
     "cloudwatch": (
         "eventBusPolicy:EventBusPolicy",
@@ -35,7 +35,6 @@ _BY_SERVICE: Final = {
     ),
     "ecr": ("lifecyclePolicy:LifecyclePolicy", "repositoryPolicy:RepositoryPolicy"),
     "ecs": (
-        "cluster:Cluster",  # without Container Insights
         "clusterCapacityProviders:ClusterCapacityProviders",
         "taskDefinition:TaskDefinition",
     ),

@@ -102,6 +102,22 @@ def _alarms(scene: Scene, alarms: list[Declared]) -> Iterator[Line]:
     yield idle("watching", "alarms", scene.prices["alarm"], watched, how=how)
 
 
+def _scalings(scene: Scene, policies: list[Declared]) -> Iterator[Line]:
+    """AWS makes alarms for each policy that keeps to a target: two, and four for a table's capacity."""
+    tracking = [each.inputs for each in policies if each.inputs.get("policyType") == "TargetTrackingScaling"]
+    made = sum(4 if each.get("serviceNamespace") == "dynamodb" else 2 for each in tracking)
+    how = f"{made} alarms that AWS makes for {len(tracking)} policies x $0.1"
+    yield idle("watching", "alarms of autoscaling", scene.prices["alarm"], made, how=how)
+
+
+def _clusters(_: Scene, clusters: list[Declared]) -> Iterator[Line]:
+    """Free, unless it tells CloudWatch of every container."""
+    settings = [setting for each in clusters for setting in each.inputs.get("settings") or ()]
+    if any(each["name"] == "containerInsights" and each["value"] != "disabled" for each in settings):
+        raise UnpricedType("Container Insights: each metric of each task costs, and prices.toml does not say how many")
+    yield from ()
+
+
 def _metrics_of(inputs: Mapping[str, Any]) -> int:
     """How many metrics an alarm reads: each is paid for."""
     return sum(1 for query in inputs.get("metricQueries") or () if query.get("metric")) or 1
@@ -189,6 +205,8 @@ PRICED: Final[Mapping[str, Pricer]] = {
     "aws:s3/bucket:Bucket": _buckets,
     "aws:cloudwatch/logGroup:LogGroup": _logs,
     "aws:cloudwatch/metricAlarm:MetricAlarm": _alarms,
+    "aws:appautoscaling/policy:Policy": _scalings,
+    "aws:ecs/cluster:Cluster": _clusters,
     "aws:cloudwatch/dashboard:Dashboard": _dashboards,
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": _models,
 }

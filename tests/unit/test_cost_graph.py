@@ -102,6 +102,19 @@ def test_logs_bring_the_metrics_that_cloudwatch_makes_of_them() -> None:
     assert bill(a_resource("aws:cloudwatch/logGroup:LogGroup"))["custom metrics"] == 2.7  # nine
 
 
+def test_autoscaling_brings_alarms_of_its_own() -> None:
+    policy = "aws:appautoscaling/policy:Policy"
+    of_tasks = a_resource(policy, policyType="TargetTrackingScaling", serviceNamespace="ecs")
+    of_table = a_resource(policy, policyType="TargetTrackingScaling", serviceNamespace="dynamodb")
+
+    assert bill(of_tasks, of_table, a_resource(policy, policyType="StepScaling")) == {"alarms of autoscaling": 0.6}
+
+
+def test_a_cluster_that_tells_of_every_container_has_no_price_yet() -> None:
+    with pytest.raises(UnpricedType, match="Container Insights"):
+        bill(a_resource("aws:ecs/cluster:Cluster", settings=[{"name": "containerInsights", "value": "enabled"}]))
+
+
 def test_three_dashboards_are_free() -> None:
     board = a_resource("aws:cloudwatch/dashboard:Dashboard")
 
