@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROGRAMS := ingest insights alerts agent cli ml infra
 UPGRADE ?=
+STACK ?= dev
 PYPI := https://pypi.org
 DATA ?= ../shared/data
 WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock sbom audit clean
+.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock sbom audit preview deploy rollback clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +75,15 @@ sbom: setup ## write .local/sbom: what each program is made of, as CycloneDX
 
 audit: setup ## ask the registry for known vulnerabilities of the pins; fails only where it names one
 	@$(BIN)/python -m tests.vulnerabilities --registry $(PYPI)
+
+preview: setup ## say what is missing, then what `make deploy` would change: make preview STACK=prod
+	@$(BIN)/python -m cli.deploy preview --stack $(STACK)
+
+deploy: setup ## build, push, pulumi up, then prove it from POST to mail: make deploy STACK=prod
+	@$(BIN)/python -m cli.deploy deploy --stack $(STACK)
+
+rollback: setup ## run the images before these: make rollback STACK=prod
+	@$(BIN)/python -m cli.deploy rollback --stack $(STACK)
 
 clean: ## remove what make and the programs made (the local table and mails too)
 	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

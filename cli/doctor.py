@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cli.outcome import CommandFailed, Outcome, Refused
+from cli.prove import prove_alert
 from cli.screen import plain, print_json, print_table
 from cli.server import Row, Server, Transport
+from iops.clock import now
 
 # One question to each service that changes nothing.
 QUESTIONS = (("ingest", "/metrics"), ("insights", "/streams?limit=1"), ("alerts", "/alerts?limit=1"))
+
+
+async def prove(url: str, *, as_json: bool, transport: Transport | None) -> Outcome:
+    """One synthetic fault from POST to mail; see cli/prove.py. Raises Refused, Unreachable."""
+    async with Server(url, transport=transport) as server:
+        return await prove_alert(server, now(), as_json=as_json)
 
 
 async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Outcome:

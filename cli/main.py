@@ -201,11 +201,19 @@ def open_(
 
 
 @app.command()
-def doctor(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
+def doctor(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Send a synthetic fault and see that its alert is delivered: two mails.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what works, who would score and explain right now, and why the others would not."""
-    from cli.doctor import examine
+    from cli.doctor import examine, prove
 
-    ask(lambda: examine(url, as_json=as_json, transport=ctx.obj))
+    question = prove if alert else examine
+    ask(lambda: question(url, as_json=as_json, transport=ctx.obj))
 
 
 @app.command()

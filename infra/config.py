@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -33,6 +33,7 @@ class Config:
     alert_emails: tuple[str, ...] = ()
     budget_usd: float = 50.0  # a month
     image_tags: Mapping[str, str] | None = None  # by service; `make deploy` sets them to the commit
+    has_services: bool = True  # false for the first `up` of an empty account, which has no images yet
     spot_services: tuple[str, ...] = ("insights", "alerts")  # 70 % cheaper, ended with two minutes' notice
     has_waf: bool = False  # $5 a month, $1 a rule, $0.60 a million requests
     has_access_logs: bool = False
@@ -52,9 +53,10 @@ class Config:
 
 
 def read_config(source: pulumi.Config | None = None) -> Config:
-    """From `iops-dashboard:<name>`. Raises BadConfig."""
+    """From `iops-dashboard:<name>`, and `aws:region`, which the provider reads too. Raises BadConfig."""
     given = source or pulumi.Config("iops-dashboard")
-    values: dict[str, Any] = {}
+    region = pulumi.Config("aws").get("region")
+    values: dict[str, Any] = {"region": region} if region else {}
     for name, read in READERS.items():
         value = read(given, name)
         if value is not None:
@@ -63,18 +65,25 @@ def read_config(source: pulumi.Config | None = None) -> Config:
 
 
 def checked(config: Config) -> Config:
-    """The same; raises BadConfig where it cannot be."""
+    """The same; raises BadConfig, with all that is wrong, where it cannot be."""
+    if wrong := [*_wrong(config)]:
+        raise BadConfig("; ".join(wrong))
+    return config
+
+
+def _wrong(config: Config) -> Iterator[str]:
     choices = (("environment", Environment), ("egress", Egress), ("capacity_mode", CapacityMode))
     for name, allowed in (*choices, ("sagemaker", SageMakerMode)):
         if getattr(config, name) not in get_args(allowed):
-            raise BadConfig(f"{name}: {getattr(config, name)!r} is none of {', '.join(get_args(allowed))}")
+            yield f"{name}: {getattr(config, name)!r} is none of {', '.join(get_args(allowed))}"
     if unknown := {*config.spot_services, *(config.image_tags or {})} - set(SERVICES):
-        raise BadConfig(f"{', '.join(sorted(unknown))}: the services are {', '.join(SERVICES)}")
+        yield f"{', '.join(sorted(unknown))}: the services are {', '.join(SERVICES)}"
     if config.is_prod and not config.certificate_arn:
-        raise BadConfig("certificate_arn: prod speaks HTTPS only; set it to a certificate of ACM in the stack's region")
+        yield "certificate_arn: prod speaks HTTPS only; set it to a certificate of ACM in the stack's region"
+    if (config.is_prod or config.certificate_arn) and not config.public_url.startswith("https://"):
+        yield "public_url: write https:// and a name that the certificate has; the balancer's own is not in it"
     if config.is_prod and not config.alert_emails:
-        raise BadConfig("alert_emails: prod needs somebody who hears of alerts")
-    return config
+        yield "alert_emails: prod needs somebody who hears of alerts"
 
 
 def _tuple(given: pulumi.Config, name: str) -> tuple[str, ...] | None:
@@ -84,10 +93,12 @@ def _tuple(given: pulumi.Config, name: str) -> tuple[str, ...] | None:
 
 READERS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(
-        ("environment", "region", "egress", "capacity_mode", "certificate_arn", "public_url", "sagemaker"),
+        ("environment", "egress", "capacity_mode", "certificate_arn", "public_url", "sagemaker"),
         lambda given, name: given.get(name),
     ),
-    **dict.fromkeys(("has_waf", "has_access_logs", "has_bedrock"), lambda given, name: given.get_bool(name)),
+    **dict.fromkeys(
+        ("has_waf", "has_access_logs", "has_bedrock", "has_services"), lambda given, name: given.get_bool(name)
+    ),
     **dict.fromkeys(("streams", "log_retention_days"), lambda given, name: given.get_int(name)),
     "budget_usd": lambda given, name: given.get_float(name),
     "image_tags": lambda given, name: given.get_object(name),

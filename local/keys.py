@@ -1,4 +1,4 @@
-"""The two API keys of one laptop: its agent's, and that of whoever works in its folder."""
+"""The first two API keys of a table: an agent's, and that of whoever works in this folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ async def read_peppers(path: Path) -> Peppers:
         raise SetupFailed(error.detail) from error
 
 
-async def make_keys(table: Table, peppers: Peppers, files: KeyFiles, now: datetime, random_bytes: RandomBytes) -> None:
+async def make_keys(
+    table: Table, peppers: Peppers, files: KeyFiles, now: datetime, random_bytes: RandomBytes, *, maker: str = MAKER
+) -> None:
     """Makes each that is not there, or that the table does not know any more. Raises SetupFailed."""
     wanted = ((files.agent, "local-agent", Role.AGENT), (files.operator, "local-operator", Role.ADMIN))
     try:
@@ -50,7 +52,7 @@ async def make_keys(table: Table, peppers: Peppers, files: KeyFiles, now: dateti
             key_id = new_key_id(random_bytes)
             key = new_key(key_id, random_bytes)
             kept = keep(key.encode(), peppers.current)
-            row = ApiKey(key_id=key_id, name=name, role=role, secrets=(kept,), created_at=now, created_by=MAKER)
+            row = ApiKey(key_id=key_id, name=name, role=role, secrets=(kept,), created_at=now, created_by=maker)
             write_private(path, key)  # first: a row without its file would be a key that nobody has
             await table.transact([{"Put": items.api_key_put(row, replaces=None)}, {"Put": items.deed_put(_deed(row))}])
     except (UnusableFile, Unavailable, Conflict) as error:
@@ -82,7 +84,7 @@ def _deed(key: ApiKey) -> Deed:
         at=key.created_at,
         kind=DeedKind.KEY_CREATED,
         about=key.key_id,
-        by=MAKER,
+        by=key.created_by,
         role=None,
         address=None,
         request_id=None,
