@@ -1,7 +1,7 @@
 """What infra declares, without a cloud: runs it under Pulumi's mocks and keeps every resource with its inputs.
 
-    network, declared = declare(lambda: Network(Config()))
-    declared.one("aws:ec2/vpc:Vpc").inputs["cidrBlock"]
+    stack = declare(lambda: Network(Config()))
+    stack.one("aws:ec2/vpc:Vpc").inputs["cidrBlock"]
 
 Inputs have the wire's names (camelCase) and plain values. A program's result comes back with its outputs resolved where
 they stand in dicts and lists: `declare(lambda: {"vpc": Network(Config()).vpc_id})`.
@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-import os
 import runpy
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 import pulumi
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, set_mocks
@@ -29,8 +28,6 @@ REGION: Final = "us-east-1"
 ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
 TIME_LIMIT_S: Final = 30.0  # an output that never comes would wait for ever; a whole stack takes two
 STACK: Final = "pulumi:pulumi:Stack"
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,10 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class Stack(Generic[Result]):
+class Stack:
     """All that a program declared, and what it returned."""
 
-    result: Result
+    result: Any  # outputs resolved, in dicts and lists too
     resources: tuple[Declared, ...]
 
     def all(self, type_: str) -> list[Declared]:
@@ -67,12 +64,12 @@ class Stack(Generic[Result]):
         return found[0]
 
 
-def declare(program: Callable[[], Result], *, config: Mapping[str, str] | None = None) -> Stack[Result]:
+def declare(program: Callable[[], object], *, config: Mapping[str, str] | None = None) -> Stack:
     """Runs `program` as a stack of its own. `config` is that of Pulumi.<stack>.yaml: `iops-dashboard:region`."""
     return contextvars.copy_context().run(_declare, program, config or {})
 
 
-def declare_all(config: Mapping[str, str]) -> Stack[None]:
+def declare_all(config: Mapping[str, str]) -> Stack:
     """The whole system, as `pulumi up` would with this Pulumi.<stack>.yaml."""
 
     def program() -> None:
@@ -81,12 +78,12 @@ def declare_all(config: Mapping[str, str]) -> Stack[None]:
     return declare(program, config=config)
 
 
-def _declare(program: Callable[[], Result], config: Mapping[str, str]) -> Stack[Result]:
+def _declare(program: Callable[[], object], config: Mapping[str, str]) -> Stack:
     monitor = RecordingMonitor(PlainMocks())
     loops: list[asyncio.AbstractEventLoop] = []
     pulumi.runtime.settings.ROOT.set(None)  # else the last stack is taken for this one
     pulumi.runtime.set_all_config(dict(config))
-    results: list[Result] = []
+    results: list[Any] = []
 
     async def run() -> None:
         asyncio.get_running_loop().set_default_executor(
@@ -97,9 +94,8 @@ def _declare(program: Callable[[], Result], config: Mapping[str, str]) -> Stack[
 
     async def kept() -> None:
         output: pulumi.Output[Any] = pulumi.Output.from_input(program())
-        results.append(await output.future())  # type: ignore[arg-type]
+        results.append(await output.future())
 
-    os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"  # an output in an f-string raises
     try:
         asyncio.run(run())
     finally:
@@ -187,7 +183,7 @@ RESOURCE_PARTS: Final[Mapping[str, str]] = {
     "aws:iam/policy:Policy": "iam::{account}:policy/{name}",
     "aws:iam/role:Role": "iam::{account}:role/{name}",
     "aws:lambda/function:Function": "lambda:{region}:{account}:function:{name}",
-    "aws:lb/loadBalancer:LoadBalancer": "elasticloadbalancing:{region}:{account}:loadbalancer/app/{name}/50dc6c495c0c",
+    "aws:lb/loadBalancer:LoadBalancer": "elasticloadbalancing:{region}:{account}:loadbalancer/app/{name}/50dc6c495c",
     "aws:lb/targetGroup:TargetGroup": "elasticloadbalancing:{region}:{account}:targetgroup/{name}/73e2d6bc24d8a067",
     "aws:s3/bucket:Bucket": "s3:::{name}",
     "aws:sagemaker/endpoint:Endpoint": "sagemaker:{region}:{account}:endpoint/{name}",
