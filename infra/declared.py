@@ -166,6 +166,11 @@ ANSWERS: Final[Mapping[str, dict[str, Any]]] = {
     "aws:index/getRegion:getRegion": {"id": REGION, "name": REGION, "region": REGION, "description": "N. Virginia"},
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": list(ZONES), "zoneIds": [], "id": REGION},
+    "aws:sagemaker/getPrebuiltEcrImage:getPrebuiltEcrImage": {
+        "registryId": "683313688378",
+        "registryPath": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0",
+        "id": "683313688378",
+    },
     "aws:elb/getServiceAccount:getServiceAccount": {"arn": "arn:aws:iam::127311923021:root", "id": "127311923021"},
 }
 

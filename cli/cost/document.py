@@ -45,7 +45,8 @@ def _headline(plan: Plan) -> str:
         f"of {fleet.batch_samples}, {fleet.profile}: ${plan.usd_of(Kind.IDLE):.2f} anyway and "
         f"${plan.usd_of(Kind.USE):.2f} by use. Prod as it is by default (egress {plan.choice.egress}, "
         f"{plan.choice.capacity_mode} capacity, ingest on demand, insights and alerts on Spot), {plan.prices.source}, "
-        "a month of 730 h."
+        f"a month of 730 h. ${plan.allowances_usd_month:.2f} more where the rest of the account uses up what AWS gives "
+        "to each: alarms, metrics, logs, queue requests, storage, dashboards."
     )
 
 

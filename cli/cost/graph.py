@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cli.cost import tasks, traffic
@@ -98,7 +98,7 @@ def _logs(scene: Scene, _: list[Declared]) -> Iterator[Line]:
 
 def _alarms(scene: Scene, alarms: list[Declared]) -> Iterator[Line]:
     watched = sum(_metrics_of(each.inputs) for each in alarms)
-    how = f"{len(alarms)} alarms on {watched} metrics x $0.1"
+    how = f"{len(alarms)} alarms on {watched} metrics"
     yield idle("watching", "alarms", scene.prices["alarm"], watched, how=how)
 
 
@@ -106,8 +106,9 @@ def _scalings(scene: Scene, policies: list[Declared]) -> Iterator[Line]:
     """AWS makes alarms for each policy that keeps to a target: two, and four for a table's capacity."""
     tracking = [each.inputs for each in policies if each.inputs.get("policyType") == "TargetTrackingScaling"]
     made = sum(4 if each.get("serviceNamespace") == "dynamodb" else 2 for each in tracking)
-    how = f"{made} alarms that AWS makes for {len(tracking)} policies x $0.1"
-    yield idle("watching", "alarms of autoscaling", scene.prices["alarm"], made, how=how)
+    how = f"{made} that AWS makes for {len(tracking)} policies"
+    price = replace(scene.prices["alarm"], free=0)  # our own have the allowance
+    yield idle("watching", "alarms of autoscaling", price, made, how=how)
 
 
 def _clusters(_: Scene, clusters: list[Declared]) -> Iterator[Line]:
@@ -124,10 +125,7 @@ def _metrics_of(inputs: Mapping[str, Any]) -> int:
 
 
 def _dashboards(scene: Scene, dashboards: list[Declared]) -> Iterator[Line]:
-    price = scene.prices["dashboard"]
-    paid = max(0.0, len(dashboards) - price.free)
-    how = f"{len(dashboards)}, of which {price.free:g} are free, x ${price.usd:g}"
-    yield idle("watching", "dashboards", price, paid, how=how)
+    yield idle("watching", "dashboards", scene.prices["dashboard"], len(dashboards))
 
 
 def _secrets(scene: Scene, secrets: list[Declared]) -> Iterator[Line]:

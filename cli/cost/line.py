@@ -33,19 +33,24 @@ class Line:
     kind: Kind
     usd_month: float
     how: str
+    allowance_usd: float = 0.0  # what it would cost more, were the account's free units used up elsewhere
 
 
 def idle(part: str, what: str, price: Price, count: float, *, how: str | None = None) -> Line:
-    """A thing that costs while it stands there. What is free of it belongs to the account: see `with_free`."""
-    return Line(part, what, Kind.IDLE, count * price.usd, how or f"{count:g} x ${price.usd:g} a {price.unit}")
+    """A thing that costs while it stands there."""
+    return _line(part, what, Kind.IDLE, price, Quantity(count, how or f"{count:g}"))
 
 
 def use(part: str, what: str, price: Price, quantity: Quantity) -> Line:
     """A thing that costs by use; `quantity` is in the price's own unit."""
+    return _line(part, what, Kind.USE, price, Quantity(quantity.amount, f"{quantity.how} = {quantity.amount:.3g}"))
+
+
+def _line(part: str, what: str, kind: Kind, price: Price, quantity: Quantity) -> Line:
     paid = max(0.0, quantity.amount - price.free)
     free = f", the first {price.free:,g} free" if price.free else ""
-    how = f"{quantity.how} = {quantity.amount:.3g} x ${price.usd:g} a {price.unit}{free}"
-    return Line(part, what, Kind.USE, paid * price.usd, how)
+    how = f"{quantity.how} x ${price.usd:.4g} per {price.unit}{free}"
+    return Line(part, what, kind, paid * price.usd, how, (quantity.amount - paid) * price.usd)
 
 
 def total_usd(lines: Iterable[Line]) -> float:

@@ -50,6 +50,11 @@ class Plan:
     def total_usd_month(self) -> float:
         return total_usd(self.lines)
 
+    @property
+    def allowances_usd_month(self) -> float:
+        """What it would cost more where the rest of the account uses up what AWS gives to each."""
+        return sum(line.allowance_usd for line in self.lines)
+
     def usd_of(self, kind: Kind) -> float:
         """Of what is paid anyway, or by use."""
         return total_usd(line for line in self.lines if line.kind is kind)

@@ -21,7 +21,7 @@ class Price:
     usd: float
     unit: str
     page: str
-    free: float = 0.0  # units of each month that cost nothing, for good and not for a first year
+    free: float = 0.0  # units of a month that cost an account nothing, for good
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from cli.cost.document import to_markdown
 from cli.cost.fleet import Fleet
-from cli.cost.line import Kind
+from cli.cost.line import Kind, Line
 from cli.cost.plan import Choice, Declare, Plan, declared_by_infra, make_plan, plans_beside
 from cli.outcome import Outcome
 from cli.screen import print_json, print_line, print_table
@@ -50,12 +50,17 @@ def to_row(plan: Plan, beside: Sequence[Plan]) -> dict[str, object]:
         "total_usd_month": round(plan.total_usd_month, 2),
         "idle_usd_month": round(plan.usd_of(Kind.IDLE), 2),
         "use_usd_month": round(plan.usd_of(Kind.USE), 2),
+        "allowances_usd_month": round(plan.allowances_usd_month, 2),
         "prices": plan.prices.source,
         "fleet": asdict(plan.fleet),
         **asdict(plan.choice),
-        "lines": [asdict(line) | {"usd_month": round(line.usd_month, 4)} for line in plan.lines],
+        "lines": [_line(line) for line in plan.lines],
         "beside": [asdict(other.choice) | {"total_usd_month": round(other.total_usd_month, 2)} for other in beside],
     }
+
+
+def _line(line: Line) -> dict[str, object]:
+    return asdict(line) | {"usd_month": round(line.usd_month, 4), "allowance_usd": round(line.allowance_usd, 4)}
 
 
 def _print(plan: Plan, beside: Sequence[Plan]) -> None:
@@ -76,4 +81,5 @@ def _rows(plan: Plan) -> Iterator[list[str]]:
         yield [line.part, line.what, f"{line.usd_month:.2f}", line.how]
     yield ["", "paid anyway", f"{plan.usd_of(Kind.IDLE):.2f}", ""]
     yield ["", "by use", f"{plan.usd_of(Kind.USE):.2f}", ""]
-    yield ["", "a month", f"{plan.total_usd_month:.2f}", ""]
+    more = f"{plan.allowances_usd_month:.2f} more where the rest of the account uses up what is free"
+    yield ["", "a month", f"{plan.total_usd_month:.2f}", more]

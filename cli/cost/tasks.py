@@ -45,7 +45,7 @@ def task_lines(services: Sequence[Declared], definitions: Sequence[Declared], pr
         price, how = _task_price(task, prices)
         usd, note = (price * prices["fargate_spot"].usd, "Spot, -70 %") if is_spot else (price, "on demand")
         monthly = Price(usd, "month", prices["fargate_arm_vcpu"].page)
-        yield idle("tasks", name, monthly, count, how=f"{count} x {how}, {note}")
+        yield idle("tasks", name, monthly, count, how=f"{count} of {how}, {note}")
         network = each.inputs.get("networkConfiguration") or {}
         addresses += count if network.get("assignPublicIp") else 0
     if addresses:

@@ -90,16 +90,22 @@ def test_interface_endpoints_cost_by_zone_and_gateways_nothing() -> None:
     assert bill(a_resource(type_, vpcEndpointType="Interface", subnetIds=["a", "b"])) == {"interface endpoints": 14.6}
 
 
-def test_an_alarm_pays_for_each_metric_it_reads() -> None:
+def test_an_alarm_pays_for_each_metric_it_reads_beyond_the_ten_that_are_free() -> None:
     metric = {"metric": {"namespace": "AWS/ApplicationELB", "metricName": "RequestCount"}}
     ratio = a_resource("aws:cloudwatch/metricAlarm:MetricAlarm", metricQueries=[metric, metric, {"expression": "a/b"}])
     plain = a_resource("aws:cloudwatch/metricAlarm:MetricAlarm", namespace="AWS/SQS", metricName="Age")
 
-    assert bill(ratio, plain) == {"alarms": 0.3}
+    (line,) = lines(*[ratio] * 5, plain)
+
+    assert line.usd_month == pytest.approx(0.1)  # eleven
+    assert line.allowance_usd == pytest.approx(1.0)
 
 
-def test_logs_bring_the_metrics_that_cloudwatch_makes_of_them() -> None:
-    assert bill(a_resource("aws:cloudwatch/logGroup:LogGroup"))["custom metrics"] == 2.7  # nine
+def test_logs_bring_the_nine_metrics_that_cloudwatch_makes_of_them() -> None:
+    metrics = next(line for line in lines(a_resource("aws:cloudwatch/logGroup:LogGroup")) if "metrics" in line.what)
+
+    assert metrics.usd_month == 0
+    assert metrics.allowance_usd == pytest.approx(2.7)
 
 
 def test_autoscaling_brings_alarms_of_its_own() -> None:

@@ -40,9 +40,9 @@ def test_the_json_says_the_total_and_every_choice_beside_it(capsys: pytest.Captu
 def test_the_table_shows_what_each_line_was_made_of(capsys: pytest.CaptureFixture[str]) -> None:
     show_plan(Asked(Fleet(streams=40), Choice(), Form.TABLE), declare=a_small_stack)
 
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "with 40 streams" in said
-    assert "1 x 0.25 vCPU and 0.5 GB of ARM, 730 h, on demand" in said
+    assert "1 of 0.25 vCPU and 0.5 GB of ARM, 730 h, on demand x $7.21 per month" in said
     assert "public price list, us-east-1" in said
 
 
