@@ -31,9 +31,9 @@ async def prove_alert(
 ) -> Outcome:
     """Sends the fault, waits for its alert to be delivered, resolves it. Raises Refused where that does not come.
 
-    It is a stream and a peer group of its own each ten seconds: what was told is not told again for 30 minutes.
+    It is a stream and a peer group of its own each second of a day: what was told is not told again for 30 minutes.
     """
-    stream_id = f"iops-doctor-{now:%H%M%S}"[:-1] + ":proof"
+    stream_id = f"iops-doctor-{now:%H%M%S}:proof"
     sent_s = time.monotonic()
     for body in pack_bodies([_fault(stream_id, now)]):
         await server.post_gzip("/metrics", body.packed)
