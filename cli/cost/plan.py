@@ -60,22 +60,22 @@ class Plan:
         return total_usd(line for line in self.lines if line.kind is kind)
 
 
-Declare = Callable[[Choice], "Sequence[Declared]"]
+Declare = Callable[[Choice, int], "Sequence[Declared]"]  # the int is of streams
 
 
 @cache
-def declared_by_infra(choice: Choice) -> Sequence[Declared]:
-    """The resources of a whole stack. Raises Refused where Pulumi is not installed."""
+def declared_by_infra(choice: Choice, streams: int) -> Sequence[Declared]:
+    """The resources of a whole stack, sized for so many streams. Raises Refused where Pulumi is not installed."""
     try:
         from infra.declared import declare_all
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("pulumi", "pulumi_aws"):
             raise
         raise Refused(WITHOUT_PULUMI) from error
-    return declare_all(config=stack_config(choice)).resources
+    return declare_all(config=stack_config(choice, streams)).resources
 
 
-def stack_config(choice: Choice) -> Mapping[str, str]:
+def stack_config(choice: Choice, streams: int) -> Mapping[str, str]:
     """Pulumi.prod.yaml with its three blanks filled in and the choice in it."""
     return {
         "aws:region": REGION,
@@ -83,6 +83,7 @@ def stack_config(choice: Choice) -> Mapping[str, str]:
         "iops-dashboard:certificate_arn": f"arn:aws:acm:{REGION}:123456789012:certificate/example",
         "iops-dashboard:public_url": "https://iops.example.com",
         "iops-dashboard:alert_emails": json.dumps(["oncall@example.com"]),
+        "iops-dashboard:streams": str(streams),
         "iops-dashboard:egress": choice.egress,
         "iops-dashboard:capacity_mode": choice.capacity_mode,
     }
@@ -91,7 +92,7 @@ def stack_config(choice: Choice) -> Mapping[str, str]:
 def make_plan(fleet: Fleet, choice: Choice, *, declare: Declare = declared_by_infra) -> Plan:
     """The bill of a month."""
     prices = read_prices()
-    scene = Scene(declare(choice), fleet, prices)
+    scene = Scene(declare(choice, fleet.streams), fleet, prices)
     return Plan(choice, fleet, prices, (*graph_cost(scene), model_line(fleet)))
 
 

@@ -20,7 +20,7 @@ from infra.declared import Declared, declare
 from tests.unit.test_cost_graph import a_resource, a_service
 
 
-def a_small_stack(choice: Choice) -> Sequence[Declared]:
+def a_small_stack(choice: Choice, streams: int) -> Sequence[Declared]:
     gateways = [a_resource("aws:ec2/natGateway:NatGateway")] if choice.egress == "nat" else []
     table = a_resource("aws:dynamodb/table:Table", billingMode="PAY_PER_REQUEST")
     return [*a_service(), table, *gateways]
@@ -72,7 +72,7 @@ def test_the_priced_stack_is_one_that_infra_accepts() -> None:
         assert checked(read_config()).is_prod
 
     for choice in choices():
-        declare(program, config=planned.stack_config(choice))
+        declare(program, config=planned.stack_config(choice, 200))
 
 
 def test_a_machine_without_pulumi_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
