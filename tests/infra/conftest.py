@@ -9,9 +9,9 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _modules_that_warn_are_loaded() -> None:
-    """pulumi-aws loads its modules when they are first named, and its own s3 warns of itself."""
+    """pulumi-aws loads its modules when they are first named, and some warn of themselves."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-        _ = aws.s3.Bucket
+        _ = aws.s3.Bucket, aws.lambda_.Function
 
 
 @pytest.fixture(scope="session", autouse=True)
