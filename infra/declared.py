@@ -212,6 +212,7 @@ def computed(args: MockResourceArgs) -> dict[str, Any]:
         case "aws:sqs/queue:Queue":
             outputs["url"] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
         case "aws:ecr/repository:Repository":
+            outputs["registryId"] = ACCOUNT
             outputs["repositoryUrl"] = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}"
         case "aws:cognito/userPool:UserPool":
             outputs["endpoint"] = f"cognito-idp.{REGION}.amazonaws.com/{REGION}_{name}"

@@ -7,11 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from cli.cost.line import Kind, Line, total_usd
-from cli.cost.plan import Declare, Plan, plans_beside, plans_by_profile
+from cli.cost.plan import Choice, Declare, Plan, plans_beside, plans_by_profile
 
-ESTIMATE_FLOOR_USD: Final = 38.9  # the design's, of tasks, balancer and addresses alone
-ESTIMATE_FULL_USD: Final = 47.0
+# The design's estimates of a month, of the default stack but for the last.
+ESTIMATE_FLOOR_USD: Final = 38.9  # tasks, balancer and addresses alone
+ESTIMATE_USD: Final = 47.0
+ESTIMATE_NAT_USD: Final = 86.0
 FLOOR: Final = ("tasks", "balancer", "network")
+LEFT_OUT: Final = (
+    "other writes",
+    "reads",
+    "backup of every second (PITR)",
+    "queue requests",
+    "secrets",
+    "reading secrets",
+    "alarms",
+    "alarms of autoscaling",
+)
 
 INTRODUCTION: Final = """\
 # What a month costs
@@ -23,15 +35,16 @@ BELIEF: Final = Path(__file__).with_name("belief.md")
 
 def to_markdown(plan: Plan, *, declare: Declare) -> str:
     """The whole document; `plan` is that of the default stack and fleet."""
+    beside = plans_beside(plan, declare=declare)
     parts = [
         INTRODUCTION,
         _headline(plan),
         "## The bill",
         _table(("part", "what", "$ a month", "how"), _bill(plan)),
         "## Other choices",
-        _choices(plan, plans_beside(plan, declare=declare)),
+        _choices(plan, beside),
         _profiles(plans_by_profile(plan, declare=declare)),
-        _estimate(plan),
+        _estimate(plan, next(each for each in beside if each.choice == Choice("nat"))),
         BELIEF.read_text().rstrip(),
         _prices(plan),
     ]
@@ -86,29 +99,27 @@ def _profiles(plans: Sequence[Plan]) -> str:
     return _table(("profile", "episodes a month", "language model", "all else", "$ a month"), rows)
 
 
-def _estimate(plan: Plan) -> str:
-    floor = total_usd(
-        line for line in plan.lines if line.kind is Kind.IDLE and line.part in ("tasks", "balancer", "network")
-    )
+def _estimate(plan: Plan, nat: Plan) -> str:
+    standing = [line for line in plan.lines if line.kind is Kind.IDLE and line.part in FLOOR]
     rows = [
-        (
-            "tasks, balancer, addresses",
-            f"{ESTIMATE_FLOOR_USD:.2f}",
-            f"{floor:.2f}",
-            _percent(floor, ESTIMATE_FLOOR_USD),
-        ),
-        (
-            "everything",
-            f"{ESTIMATE_FULL_USD:.2f}",
-            f"{plan.total_usd_month:.2f}",
-            _percent(plan.total_usd_month, ESTIMATE_FULL_USD),
-        ),
+        _compared("tasks, balancer, addresses", ESTIMATE_FLOOR_USD, total_usd(standing)),
+        _compared("everything", ESTIMATE_USD, plan.total_usd_month),
+        _compared("everything, with NAT", ESTIMATE_NAT_USD, nat.total_usd_month),
     ]
-    return "## Beside the design's estimate\n" + _table(("", "estimate", "here", "difference"), rows)
+    left_out = ", ".join(f"{what} ${_usd_of(plan, what):.2f}" for what in LEFT_OUT)
+    why = (
+        f"It took a batch of 6 samples a minute, $5.48 of writes; the agent's batches of {plan.fleet.batch_samples} "
+        f"write for ${_usd_of(plan, 'writes of samples'):.2f}. It left out or took together: {left_out}."
+    )
+    return f"## Beside the design's estimate\n{_table(('', '$ estimated', '$ here', 'difference'), rows)}\n\n{why}"
 
 
-def _percent(value: float, other: float) -> str:
-    return f"{(value / other - 1) * 100:+.1f} %"
+def _compared(what: str, estimated_usd: float, usd: float) -> Sequence[str]:
+    return what, f"{estimated_usd:.2f}", f"{usd:.2f}", f"{(usd / estimated_usd - 1) * 100:+.1f} %"
+
+
+def _usd_of(plan: Plan, what: str) -> float:
+    return total_usd(line for line in plan.lines if line.what == what)
 
 
 def _prices(plan: Plan) -> str:

@@ -130,7 +130,7 @@ def _dashboards(scene: Scene, dashboards: list[Declared]) -> Iterator[Line]:
 
 def _secrets(scene: Scene, secrets: list[Declared]) -> Iterator[Line]:
     yield idle("secrets", "secrets", scene.prices["secret"], len(secrets))
-    yield use("secrets", "reading them", scene.prices["secret_reads"], traffic.secret_reads(scene.tasks))
+    yield use("secrets", "reading secrets", scene.prices["secret_reads"], traffic.secret_reads(scene.tasks))
 
 
 def _queues(scene: Scene, _: list[Declared]) -> Iterator[Line]:
