@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from iops.model import UnfitModel
-from ml.deploy import deploy
+from ml.deploy import deploy, pack
 from ml.evaluate import evaluate
 from ml.export import export
 from ml.make import train
@@ -21,7 +21,7 @@ from ml.windows import simulate
 SENTENCE_CHARACTERS: Final = 500  # XGBoost adds its stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-for step in (simulate, export, tune, train, evaluate, score, deploy):
+for step in (simulate, export, tune, train, evaluate, score, pack, deploy):
     app.command()(step)
 
 
@@ -29,8 +29,8 @@ for step in (simulate, export, tune, train, evaluate, score, deploy):
 def main() -> None:
     """How the risk model is made.
 
-    simulate or export labelled windows, tune, train, evaluate beside the baselines, score real telemetry, deploy to
-    SageMaker.
+    simulate or export labelled windows, tune, train, evaluate beside the baselines, score real telemetry, pack, deploy
+    to SageMaker.
     """
 
 

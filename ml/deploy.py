@@ -1,4 +1,4 @@
-"""`ml deploy`: brings the model to a SageMaker endpoint, or takes the endpoint away."""
+"""`ml deploy`: brings the model to a SageMaker endpoint, or takes the endpoint away; `ml pack`: only its archive."""
 
 from __future__ import annotations
 
@@ -60,6 +60,18 @@ def deploy(
     except (DeployFailed, UnfitModel, UnknownRegion, ClientError, BotoCoreError) as error:
         typer.echo(f"ml deploy: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+def pack(
+    model_dir: Annotated[Path, typer.Option("--model", help="the model's directory")] = MODEL_DIRECTORY,
+    *,
+    out: Annotated[Path, typer.Option(help="where the archive is written")] = Path("build/model.tar.gz"),
+) -> None:
+    """Write model.tar.gz, as an endpoint loads it: for who has Pulumi make the endpoint."""
+    archive = pack_model(model_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(archive.content)
+    typer.echo(f"model {archive.model_version}, {len(archive.content)} bytes -> {out}")
 
 
 def open_cloud(region: str, endpoint_url: str | None) -> Cloud:

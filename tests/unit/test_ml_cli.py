@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 from iops.model import CARD_FILE, Model
 from ml import windows
 from ml.__main__ import app, run
+from ml.archive import pack_model
 from ml.card import readable, write_card
 from ml.evaluate import report_of
 from ml.windows import SCHEMA
 from tests.unit.real_disks import write_machines, write_model
 
-STEPS = ("simulate", "export", "tune", "train", "evaluate", "score", "deploy")
+STEPS = ("simulate", "export", "tune", "train", "evaluate", "score", "pack", "deploy")
 FACTS = {"trained_on": ["a", "b"], "simulated_windows": 20_000, "seed": 3, "xgboost": "3.2.0"}
 
 
@@ -49,6 +50,17 @@ def test_each_step_explains_itself_and_each_of_its_options(step: str) -> None:
     unexplained = [parameter.name for parameter in command.params if not getattr(parameter, "help", "explained")]
     assert unexplained == []
     assert CliRunner().invoke(app, [step, "--help"]).exit_code == 0
+
+
+def test_a_packed_model_is_the_archive_that_deploy_uploads(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model")
+    out = tmp_path / "build" / "model.tar.gz"
+
+    said = CliRunner().invoke(app, ["pack", "--model", str(model), "--out", str(out)])
+
+    assert said.exit_code == 0
+    assert out.read_bytes() == pack_model(model).content
+    assert Model(model).card.version in said.stdout
 
 
 def test_data_that_are_not_there_are_named_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
