@@ -209,6 +209,8 @@ def computed(args: MockResourceArgs) -> dict[str, Any]:
     match args.typ:
         case "aws:lb/loadBalancer:LoadBalancer":
             outputs["dnsName"] = f"{name}.{REGION}.elb.amazonaws.com"
+        case "aws:s3/bucket:Bucket":
+            outputs["bucket"] = name
         case "aws:sqs/queue:Queue":
             outputs["url"] = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}"
         case "aws:ecr/repository:Repository":

@@ -12,7 +12,6 @@ from starlette.types import ASGIApp
 from iops.settings import ServiceSettings
 from iops.slow_clients import CONNECTIONS_LIMIT, BoundedHttpProtocol
 
-KEEP_ALIVE_S: Final = 5  # idle between two requests; who pools connections to us must give them up earlier
 GRACEFUL_SHUTDOWN_S: Final = 8  # above ingest's 5 s for one write; below the 10 s of `iops up`, and ECS's 30 s
 BACKLOG: Final = 1_024  # connections that the kernel holds for us
 OPEN_FILES: Final = 2 * CONNECTIONS_LIMIT  # sockets in, sockets out, and files
@@ -52,7 +51,7 @@ def server_config(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
         forwarded_allow_ips=list(settings.trusted_proxies),
         limit_concurrency=None,  # it counts requests, not connections, and answers in plain text
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
     )
 

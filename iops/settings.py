@@ -49,6 +49,9 @@ class ServiceSettings(Settings):
 
     listen_host: str = Field(default="127.0.0.1", min_length=1, description="the address to listen on")
     listen_port: int = Field(default=8000, ge=1, le=65_535, description="the port to listen on")
+    keep_alive_s: int = Field(
+        default=5, ge=1, le=4_000, description="idle between two requests of a connection; more than a balancer's own"
+    )
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], NoDecode] = Field(
         default=(), description="addresses or CIDRs whose X-Forwarded-For and -Proto are believed; none by default"
     )

@@ -1,7 +1,7 @@
 """Connections that cost more than they bring: a head that does not end, an answer nobody takes, too many at once.
 
-uvicorn ends a connection only where it idles between two requests. Here each has one timer, not one a request, and a
-request pays two more calls. What a service waits for in a body's name is its own (`iops.body`).
+uvicorn ends a connection only where it idles between two requests (`IOPS_KEEP_ALIVE_S`). Here each has one timer, not
+one a request, and a request pays one more call. What a service waits for in a body's name is its own (`iops.body`).
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from iops.headers import AnswerHeaders
 from iops.problems import PROBLEM_TYPE, problem
 
-HEAD_TIMEOUT_S: Final = 10.0  # from the connection, or the last answer's end, to a whole head
+HEAD_TIMEOUT_S: Final = 10.0  # from the connection, or a later head's first byte, to a whole head
 HEAD_LIMIT_BYTES: Final = 32 * 1024  # line and headers; load balancers take half of that or twice it
 HEADERS_LIMIT: Final = 100
 UNREAD_TIMEOUT_S: Final = 30.0  # in which a client takes UNREAD_STEP_BYTES of what the kernel did not take, or all
@@ -75,6 +75,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._fruitless_bytes = 0
             return
         self._fruitless_bytes += len(data)
+        if self._waiting_since is None and _is_answered(self.cycle):
+            self._waiting_since = self.loop.time()
         if self._fruitless_bytes > HEAD_LIMIT_BYTES:
             self._refuse(431)
 
@@ -94,12 +96,6 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Bodies are their routes' to bound."""
         self._is_fruitful = True
         super().on_body(body)
-
-    def on_response_complete(self) -> None:
-        """From here on the next head is waited for."""
-        if not self.pipeline:
-            self._waiting_since = self.loop.time()
-        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
         """A problem instead of plain text."""
@@ -135,6 +131,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         if self._waiting_since is not None and now - self._waiting_since > HEAD_TIMEOUT_S:
             self.transport.close()  # what it has not taken yet it may still take
+
+
+def _is_answered(cycle: RequestResponseCycle | None) -> bool:
+    return cycle is None or cycle.response_complete
 
 
 def _is_next(cycle: RequestResponseCycle | None) -> bool:

@@ -96,6 +96,30 @@ async def test_line_breaks_do_not_keep_an_idle_connection(port: int, app: App) -
     assert heard.count(b"HTTP/1.1 ") <= 1
 
 
+async def test_a_connection_may_idle_between_two_requests_for_longer_than_a_head_may_take(port: int, app: App) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(GET + b"\r\n")
+        async with asyncio.timeout(LIMIT_S):
+            await reader.readuntil(b"\r\n\r\n1")
+        await asyncio.sleep(0.4)  # twice the time of a head, which has not begun
+
+    assert app.answered == ["/", "/"]
+    writer.transport.abort()
+
+
+async def test_a_later_head_has_no_more_time_than_the_first(port: int, app: App) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET + b"\r\n")
+    async with asyncio.timeout(LIMIT_S):
+        await reader.readuntil(b"\r\n\r\n1")
+        writer.write(GET)
+        assert await reader.read() == b""
+
+    assert app.answered == ["/"]
+    writer.transport.abort()
+
+
 async def test_a_head_that_takes_its_parts_but_not_its_time_is_answered(port: int) -> None:
     heard = await say(port, GET, b"X-A: 1\r\n", b"Connection: close\r\n\r\n")
 

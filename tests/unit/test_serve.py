@@ -59,6 +59,12 @@ def test_nothing_of_the_server_is_left_to_its_own_environment(monkeypatch: pytes
     assert (config.timeout_keep_alive, config.timeout_graceful_shutdown) == (5, 8)
 
 
+def test_a_connection_idles_as_long_as_the_balancer_in_front_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOPS_KEEP_ALIVE_S", "65")
+
+    assert server_config(nobody, ServiceSettings()).timeout_keep_alive == 65
+
+
 def test_lists_are_said_as_a_shell_says_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOPS_TRUSTED_PROXIES", "10.0.0.7, 10.0.1.0/24,::1,")
     monkeypatch.setenv("IOPS_CORS_ORIGINS", f"{GRAFANA},http://localhost:3000")
