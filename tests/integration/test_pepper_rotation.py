@@ -2,19 +2,25 @@
 
 import asyncio
 import json
+import shutil
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.rotation.handler import rotate
+from infra.rotation.handler import add_pepper, rotate
+from infra.secrets import HANDLER
 from iops.contract import PEPPER_SECRETS
 from iops.observability import Metrics
 from iops.peppers import Peppers
 from iops.secrets import open_secret
 from iops.settings import ServiceSettings
+from local import resources
 from tests.integration.stand_ins import Cloud, plain_client
 from tests.unit.test_peppers import counting_bytes
 
@@ -96,6 +102,29 @@ def test_services_go_on_reading_the_old_ones_until_the_last_step(manager: Any) -
         rotate(PendingVersion(manager, token), event, now=NOW, random_bytes=random_bytes)
 
     assert current(manager) == before
+
+
+def test_the_one_file_does_it_alone_as_in_lambda(manager: Any, cloud: Cloud, tmp_path: Path) -> None:
+    shutil.copy(HANDLER, tmp_path / "handler.py")
+    token = begun()
+    first = json.dumps(add_pepper(None, now=NOW, random_bytes=counting_bytes()))
+    manager.put_secret_value(
+        SecretId=PEPPER_SECRETS, ClientRequestToken=token, SecretString=first, VersionStages=["AWSPENDING"]
+    )
+    steps = [{"SecretId": PEPPER_SECRETS, "ClientRequestToken": token, "Step": step} for step in STEPS]
+    program = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import handler; [handler.handle(e, None) for e in {steps}]"
+    )
+
+    subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        check=True,
+        timeout=30,
+        cwd=tmp_path,
+        env={**cloud.environment, "AWS_ENDPOINT_URL": cloud.endpoint_url, "AWS_DEFAULT_REGION": resources.REGION},
+    )
+
+    assert [each["id"] for each in current(manager)] == ["2026-11-010101"]
 
 
 async def test_a_service_reads_what_was_rotated(manager: Any, cloud: Cloud) -> None:
