@@ -11,10 +11,12 @@ from cli.deploy.account import Account, AccountSaysNo
 from cli.deploy.runner import Runner
 from cli.deploy.stack import Stack, StackFails
 from infra.config import Config
+from infra.endpoint import ARCHIVE
 
 PULUMI_LEAST: Final = (3, 200)  # of the SDK that requirements/infra.txt pins, or newer
 PLATFORM: Final = "linux/arm64"  # Fargate on ARM costs a fifth less
 TOOL_TIMEOUT_S: Final = 30.0
+MODEL_ARCHIVE: Final = ARCHIVE.relative_to(ARCHIVE.parents[1])
 VCPUS_LEAST: Final = 2.0  # three small tasks, and as many again while a deployment replaces them
 REQUESTS_A_MINUTE_LEAST: Final = 5.0  # to the language model; a new account may have 0
 
@@ -39,7 +41,7 @@ def missing(asked: Asked) -> list[str]:
         config = asked.stack.config()
     except StackFails as error:
         return [*found, *_credentials(asked.account), str(error)]
-    return [*found, *_config(config), *(_account(asked, config))]
+    return [*found, *_config(asked.stack, config), *_account(asked, config)]
 
 
 def _pulumi(asked: Asked) -> Iterator[str]:
@@ -83,9 +85,11 @@ def _git(asked: Asked) -> Iterator[str]:
         yield f"git: {files} differ from the commit that the image would be named by; commit or stash them"
 
 
-def _config(config: Config) -> Iterator[str]:
+def _config(stack: Stack, config: Config) -> Iterator[str]:
     if not config.alert_emails:  # prod is refused by checked() already
         yield "alert_emails: nobody would hear of alerts, nor see the proof; write one into the stack's file"
+    if config.sagemaker != "off" and not (stack.root / MODEL_ARCHIVE).exists():
+        yield f"sagemaker: {MODEL_ARCHIVE} is not there; `python -m ml pack` makes it"
 
 
 def _credentials(account: Account | None) -> Iterator[str]:

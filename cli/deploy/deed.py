@@ -105,8 +105,9 @@ def _run(desk: Desk, account: Account, tags: Tags) -> int:
     desk.say("step 5 of 5: one synthetic fault from POST to mail")
     key_file = desk.make_keys(desk.stack.config().region, desk.stack.folder)
     code = desk.prove(url, key_file)
-    for address in account.unconfirmed_mails(str(outputs["topic_arn"])):
-        desk.say(f"{address} hears nothing until its owner confirms the mail that AWS sent it")
+    for topic_arn in outputs["topic_arns"]:
+        for address in account.unconfirmed_mails(str(topic_arn)):
+            desk.say(f"{address} hears nothing of {topic_arn} until its owner confirms the mail that AWS sent it")
     desk.say(f"{url}  (admin key: {key_file})")
     return code
 

@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from botocore.exceptions import ClientError
+
 from iops import contract
 from iops.aws import open_client
 from iops.clock import now
@@ -35,18 +37,22 @@ def first_keys(region: str, folder: Path) -> KeyFiles:
 
     The operator's own AWS credentials may do that: they read the pepper and write two rows each, the key and its deed.
     """
-    settings = ServiceSettings(aws_region=region, aws_timeout_s=CALL_TIMEOUT_S)
     files = key_files(folder)
+    # Nothing of this shell: IOPS_AWS_ENDPOINT_URL may still lead to a laptop's stand-in.
+    settings = ServiceSettings(aws_region=region, aws_timeout_s=CALL_TIMEOUT_S, aws_endpoint_url=None)
+    asyncio.run(make_first_keys(settings, files))
+    return files
+
+
+async def make_first_keys(settings: ServiceSettings, files: KeyFiles) -> None:
+    """The same, where `settings` lead. Raises NoKeys."""
     try:
-        asyncio.run(_make(settings, files))
+        async with open_client("secretsmanager", settings) as manager, open_client("dynamodb", settings) as dynamodb:
+            peppers = parse_document(await ManagerSource(manager, contract.PEPPER_SECRETS).read(), Peppers)
+            await make_keys(Table(dynamodb), peppers, files, now(), secrets.token_bytes, maker=MAKER)
     except SetupFailed as error:
         raise NoKeys(str(error)) from error
     except SecretUnread as error:
         raise NoKeys(error.detail) from error
-    return files
-
-
-async def _make(settings: ServiceSettings, files: KeyFiles) -> None:
-    async with open_client("secretsmanager", settings) as manager, open_client("dynamodb", settings) as dynamodb:
-        peppers = parse_document(await ManagerSource(manager, contract.PEPPER_SECRETS).read(), Peppers)
-        await make_keys(Table(dynamodb), peppers, files, now(), secrets.token_bytes, maker=MAKER)
+    except ClientError as error:  # no right to the secret or the table, or no such table
+        raise NoKeys(f"the first keys: {error}") from error

@@ -29,7 +29,7 @@ CONFIG = {
 OUTPUTS = {
     "url": "http://balancer.example.com",
     "cluster": "cluster",
-    "topic_arn": TOPIC,
+    "topic_arns": [TOPIC],
     "services": {service: f"iops-{service}" for service in SERVICES},
     "repositories": {service: f"{REGISTRY}/iops-dashboard-{service}" for service in SERVICES},
     "image_tags": dict.fromkeys(SERVICES, "older"),

@@ -113,7 +113,7 @@ def test_whoever_has_not_confirmed_is_named(tmp_path: Path) -> None:
 
     carry_out(deploy, scene.desk(), builds=True)
 
-    assert any("storage@example.com hears nothing until" in line for line in scene.said)
+    assert any("storage@example.com hears nothing of arn:aws:sns" in line for line in scene.said)
 
 
 def an_update(tag: str, result: str = "succeeded") -> dict[str, object]:

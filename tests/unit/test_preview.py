@@ -83,6 +83,12 @@ def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
     assert "egres" in lacking(Scene(tmp_path, config={**CONFIG, "iops-dashboard:egres": "nat"}))
 
 
+def test_an_endpoint_needs_the_model_packed(tmp_path: Path) -> None:
+    config = {**CONFIG, "iops-dashboard:sagemaker": "serverless"}
+
+    assert "`python -m ml pack` makes it" in lacking(Scene(tmp_path, config=config))
+
+
 def test_without_bedrock_nothing_is_asked_of_it(tmp_path: Path) -> None:
     config = {**CONFIG, "iops-dashboard:has_bedrock": False}
     scene = Scene(tmp_path, config=config, cloud=FakeCloud(agreement="NOT_AVAILABLE", requests_a_minute=0))
