@@ -4,18 +4,21 @@ import asyncio
 import json
 import logging
 import math
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from iops import contract
-from iops.emf import READ, Telling, telling
+from iops.emf import READ, Numbers, Telling, telling
 from iops.flags import FlagReader, Flags
 from iops.observability import Metrics, configure_logging
 from iops.settings import ServiceSettings
 from tests.unit.builders import AT
 from tests.unit.virtual_time import cancelled, in_virtual_time
+
+ROOT_DIR: Final = Path(__file__).parents[2]
 
 # The essentials of AWS's "Specification: Embedded metric format".
 DIRECTIVE: Final = {
@@ -206,3 +209,29 @@ async def test_a_line_is_written_each_minute_and_one_at_the_end() -> None:
 
 def test_nothing_is_written_unless_the_setting_asks_for_it() -> None:
     assert telling(ServiceSettings(), "ingest", Metrics(), lambda: AT) == {}
+
+
+class Asked(Numbers):
+    """Keeps the names it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(Metrics())
+        self.names: set[str] = set()
+
+    def grown(self, name: str, **labels: str) -> float:
+        self.names.add(name)
+        return 1.0
+
+    highest = grown
+
+
+@pytest.mark.parametrize("service", contract.CUSTOM_METRICS)
+def test_every_number_is_one_that_the_service_shows_to_prometheus(service: str) -> None:
+    asked = Asked()
+    for metric in contract.CUSTOM_METRICS[service]:
+        READ[metric](asked)
+    files = [*(ROOT_DIR / "services" / service).rglob("*.py"), *(ROOT_DIR / "iops").glob("*.py")]
+    shown = "".join(file.read_text() for file in files if file.name != "emf.py")
+
+    assert asked.names
+    assert [name for name in asked.names if f'"{name}"' not in shown] == []
