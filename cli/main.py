@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.alerts import app as alerts_app
+from cli.cost.command import app as cost_app
 from cli.keys import app as keys_app
 from cli.options import LOCAL_URL, Json, Limit, Url, ask, end
 from iops.contract import BATCH_SAMPLES_LIMIT
@@ -146,14 +147,7 @@ def feedback(
 
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(keys_app, name="keys")
-
-
-@app.command()
-def cost(ctx: typer.Context, url: Url = LOCAL_URL, as_json: Json = False) -> None:
-    """What language models cost today and this month, and for which streams."""
-    from cli.cost import show_cost
-
-    ask(lambda: show_cost(url, as_json=as_json, transport=ctx.obj))
+app.add_typer(cost_app, name="cost")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`iops cost` against a server double."""
+"""`iops cost spent` against a server double."""
 
 import json
 
@@ -18,7 +18,7 @@ COST: Row = {
 
 
 def test_the_cost_is_a_short_table() -> None:
-    result = iops("cost", handler=lambda request: httpx.Response(200, json=COST))
+    result = iops("cost", "spent", handler=lambda request: httpx.Response(200, json=COST))
 
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert result.exit_code == 0
@@ -33,18 +33,18 @@ def test_the_cost_is_a_short_table() -> None:
 
 
 def test_the_cost_as_json_is_the_servers_answer() -> None:
-    result = iops("cost", "--json", handler=lambda request: httpx.Response(200, json=COST))
+    result = iops("cost", "spent", "--json", handler=lambda request: httpx.Response(200, json=COST))
 
     assert json.loads(result.stdout) == COST
 
 
 def test_a_server_that_knows_no_cost_is_a_sentence() -> None:
-    result = iops("cost", handler=lambda request: httpx.Response(404, json={"detail": "x"}))
+    result = iops("cost", "spent", handler=lambda request: httpx.Response(404, json={"detail": "x"}))
 
     assert (result.exit_code, "older than this command" in result.stderr) == (1, True)
 
 
 def test_an_answer_without_a_month_is_no_traceback() -> None:
-    result = iops("cost", handler=lambda request: httpx.Response(200, json={"today": {}, "month": 3}))
+    result = iops("cost", "spent", handler=lambda request: httpx.Response(200, json={"today": {}, "month": 3}))
 
     assert (result.exit_code, result.stderr) == (1, "iops: /cost answered something without month\n")

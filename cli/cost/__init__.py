@@ -1,0 +1,1 @@
+"""What the system costs: planned for a fleet, and what language models have cost."""
