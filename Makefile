@@ -9,7 +9,7 @@ DATA ?= ../shared/data
 WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit test-nightly bench model openapi lock sbom audit preview deploy rollback clean
+.PHONY: help setup up check format test test-unit test-nightly bench model openapi settings lock sbom audit preview deploy rollback clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ $(WINDOWS)/windows.parquet: | setup
 
 openapi: setup ## write docs/openapi from the services
 	$(BIN)/python -m tests.openapi
+
+settings: setup ## write docs/settings.md from the programs' settings
+	$(BIN)/python -m tests.settings
 
 # One resolution for all: dev holds everything, the programs' files are parts of it.
 # An existing pin stays; `make lock UPGRADE=--upgrade` takes the newest.

@@ -35,7 +35,7 @@ class AgentSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="IOPS_", frozen=True, hide_input_in_errors=True)
 
-    url: Annotated[str, AfterValidator(_server_url)] = "http://127.0.0.1:8080"
+    url: Annotated[str, AfterValidator(_server_url), Field(description="Where it sends to")] = "http://127.0.0.1:8080"
     api_key: SecretStr | None = Field(None, description="Sent as X-API-Key")
     api_key_file: Path | None = Field(None, description="Has the key where api_key is not set; read again after a 401")
     host: Annotated[StreamId, Field(max_length=120)] = Field(
@@ -44,16 +44,18 @@ class AgentSettings(BaseSettings):
     peer_group: StreamId | None = Field(
         None, description="Streams that should behave alike; None is those of this host"
     )
-    labels: Annotated[dict[LabelName, LabelValue], Field(max_length=16)] = {}
+    labels: Annotated[
+        dict[LabelName, LabelValue], Field(max_length=16, description='JSON, of each stream: {"volume_type": "gp3"}')
+    ] = {}
     provisioned_iops: Annotated[float, Field(ge=1, le=1e8)] | None = Field(None, description="What each volume may do")
     devices: Annotated[tuple[str, ...], NoDecode] = Field((), description="vda,dm-0; empty is every whole disk")
-    interval_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
-    batch_samples: Annotated[int, Field(ge=1, le=BATCH_SAMPLES_LIMIT)] = 30
+    interval_s: Annotated[float, Field(ge=0.1, le=60, description="Between two readings")] = 2.0
+    batch_samples: Annotated[int, Field(ge=1, le=BATCH_SAMPLES_LIMIT, description="Sent together")] = 30
     spool_dir: Path = Field(default_factory=_state_dir, description="What waits for the server; one agent each")
-    spool_limit_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    spool_limit_bytes: Annotated[int, Field(ge=0, description="Beyond it the oldest go")] = 64 * 1024 * 1024
     out: Path | None = Field(None, description="Append batches to this file, one a line, instead of sending them")
-    proc_root: Path = Path("/proc")
-    sys_root: Path = Path("/sys")
+    proc_root: Path = Field(Path("/proc"), description="Where diskstats is")
+    sys_root: Path = Field(Path("/sys"), description="Where block devices are told apart")
 
     @field_validator("host", mode="before")
     @classmethod

@@ -59,7 +59,7 @@ class ServiceSettings(Settings):
         default=(), description="origins of other sites whose pages may ask with a key; none by default"
     )
     auth: Literal["on", "off"] = Field(default="on", description="off lets everybody do everything, on loopback only")
-    aws_region: str = "us-east-1"
+    aws_region: str = Field(default="us-east-1", description="where table, queues and bus are")
     aws_endpoint_url: str | None = Field(default=None, description="a stand-in for AWS; unset, AWS itself")
     public_url: str = Field(default="http://127.0.0.1:8080", description="where people reach the load balancer")
     docs: bool = Field(default=False, description="serve /docs, /redoc and /openapi.json; `make up` does")

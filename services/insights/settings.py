@@ -40,8 +40,8 @@ class InsightsSettings(ServiceSettings):
         default=None, pattern=r"^https?://", description="of a local model server or a gateway, with its /v1"
     )
     openai_model: str | None = Field(default=None, description="as that server calls it")
-    openai_usd_per_m_tokens_in: float = Field(default=0, ge=0)
-    openai_usd_per_m_tokens_out: float = Field(default=0, ge=0)
+    openai_usd_per_m_tokens_in: float = Field(default=0, ge=0, description="what a million tokens sent cost")
+    openai_usd_per_m_tokens_out: float = Field(default=0, ge=0, description="and a million answered")
     hosted_ui_url: str | None = Field(
         default=None, description="where the user pool's people sign in; unset, browsers come by `iops open`"
     )
