@@ -32,7 +32,7 @@ class Balancer(pulumi.ComponentResource):
             raise ValueError("certificate_arn: prod speaks HTTPS only")
         self._config = config
         self._child = pulumi.ResourceOptions(parent=self)
-        logs, policy = self._access_logs() if config.has_access_logs else (None, None)
+        logs, policy = self._access_logs() if config.has_access_logs else (None, ())
         balancer = aws.lb.LoadBalancer(
             "balancer",
             name=f"iops-dashboard-{config.environment}",
@@ -46,7 +46,8 @@ class Balancer(pulumi.ComponentResource):
             idle_timeout=IDLE_TIMEOUT_S,
             enable_deletion_protection=config.is_prod,
             access_logs=logs,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=policy),
+            # AWS refuses one that faces the internet while the VPC has no gateway, which no argument here names.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[network, *policy]),
         )
         self.target_groups = {name: self._target_group(name, network) for name in SERVICES}
         self.listener = self._listen(balancer)

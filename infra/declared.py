@@ -40,6 +40,7 @@ class Declared:
     parent: str | None  # its logical name; None is the stack itself
     is_protected: bool = False
     ignored_changes: tuple[str, ...] = ()
+    waits_for: frozenset[str] = frozenset()  # the logical names of what has to be there before
 
     def json(self, name: str) -> Any:
         """An input that holds JSON: a policy, container definitions."""
@@ -130,6 +131,7 @@ class RecordingMonitor(MockMonitor):
                     parent=_logical_name(request.parent),
                     is_protected=request.protect,
                     ignored_changes=tuple(request.ignoreChanges),
+                    waits_for=frozenset(filter(None, map(_logical_name, request.dependencies))),
                 )
             )
         return response

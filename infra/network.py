@@ -46,6 +46,7 @@ class Network(pulumi.ComponentResource):
         zones = aws.get_availability_zones(state="available", opts=pulumi.InvokeOptions(parent=self)).names[:2]
         self._public = [self._subnet("public", index, zone) for index, zone in enumerate(zones)]
         self._tasks = self._public
+        self._internet = aws.ec2.InternetGateway("internet", vpc_id=self._vpc.id, opts=self._child)
         tables = [self._routes("public", self._public, self._to_internet())]
         if config.egress != "public-ipv4":
             self._tasks = [self._subnet("tasks", index, zone) for index, zone in enumerate(zones)]
@@ -102,10 +103,9 @@ class Network(pulumi.ComponentResource):
         )
 
     def _to_internet(self) -> list[aws.ec2.RouteTableRouteArgs]:
-        gateway = aws.ec2.InternetGateway("internet", vpc_id=self._vpc.id, opts=self._child)
         return [
-            aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", gateway_id=gateway.id),
-            aws.ec2.RouteTableRouteArgs(ipv6_cidr_block="::/0", gateway_id=gateway.id),
+            aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", gateway_id=self._internet.id),
+            aws.ec2.RouteTableRouteArgs(ipv6_cidr_block="::/0", gateway_id=self._internet.id),
         ]
 
     def _to_outside(self) -> list[aws.ec2.RouteTableRouteArgs]:
@@ -113,9 +113,11 @@ class Network(pulumi.ComponentResource):
         only_out = aws.ec2.EgressOnlyInternetGateway("only-out", vpc_id=self._vpc.id, opts=self._child)
         routes = [aws.ec2.RouteTableRouteArgs(ipv6_cidr_block="::/0", egress_only_gateway_id=only_out.id)]
         if self._config.egress == "nat":
-            address = aws.ec2.Eip("nat", domain="vpc", opts=self._child)  # $3.65 a month
+            # AWS refuses a public one while the VPC has no gateway, which no argument here names.
+            reachable = pulumi.ResourceOptions(parent=self, depends_on=[self._internet])
+            address = aws.ec2.Eip("nat", domain="vpc", opts=reachable)  # $3.65 a month
             nat = aws.ec2.NatGateway(  # $32.85 a month, $0.045/GB; one, so its zone's end is every task's
-                "nat", allocation_id=address.id, subnet_id=self._public[0].id, opts=self._child
+                "nat", allocation_id=address.id, subnet_id=self._public[0].id, opts=reachable
             )
             routes.append(aws.ec2.RouteTableRouteArgs(cidr_block="0.0.0.0/0", nat_gateway_id=nat.id))
         return routes

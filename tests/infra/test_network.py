@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra.balancer import Balancer
 from infra.config import Config
 from infra.network import Network
 from tests.infra.declared import Stack, declare
@@ -135,3 +136,16 @@ def _public_addresses(stack: Stack) -> dict[str, bool]:
         service.name: service.inputs["networkConfiguration"]["assignPublicIp"]
         for service in stack.all("aws:ecs/service:Service")
     }
+
+
+def test_what_has_a_public_address_waits_for_the_internet_gateway() -> None:
+    """AWS refuses a balancer or a NAT gateway in a network without one."""
+
+    def program() -> object:
+        network = Network(Config(egress="nat"))
+        return Balancer(Config(egress="nat"), network).dns_name
+
+    stack = declare(program)
+
+    for kind in ("aws:lb/loadBalancer:LoadBalancer", "aws:ec2/natGateway:NatGateway", "aws:ec2/eip:Eip"):
+        assert "internet" in stack.one(kind).waits_for
