@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from iops.auth import Caller, Role
 from iops.cors import allow_origins
-from iops.errors import IopsError, Unavailable
+from iops.errors import IopsError, NotFound, Unavailable
 from iops.gate import PUBLIC, OpenGate, role_of, roles_of
 from iops.headers import AnswerHeaders
 from iops.observability import Metrics
@@ -33,6 +33,7 @@ SECURITY_SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, or a token of the people's directory"},
     "session": {"type": "apiKey", "in": "cookie", "name": "__Host-iops_session"},
 }
+FORWARDED: Final = "x-forwarded-for"  # whatever comes through a load balancer has it
 ANY_CREDENTIAL: Final[Sequence[Mapping[str, Sequence[str]]]] = [{name: []} for name in SECURITY_SCHEMES]
 
 Check = Callable[[], Awaitable[None]]  # raises where the thing it checks cannot serve
@@ -221,9 +222,11 @@ def _operations(metrics: Metrics, health: Health) -> APIRouter:
         failed = await health.failures()
         return JSONResponse({"status": "not ready" if failed else "ready", "failed": failed}, 503 if failed else 200)
 
-    # The load balancer leads nobody there.
+    # A load balancer leads nobody there, but it compares paths as they are written, and `/%69nternal/` is another one.
     @router.get("/internal/metrics", include_in_schema=False, dependencies=[PUBLIC])
-    async def expose() -> Response:
+    async def expose(request: Request) -> Response:
+        if FORWARDED in request.headers:
+            raise NotFound(f"nothing answers {request.url.path} from outside")
         return Response(metrics.expose(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

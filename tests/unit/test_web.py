@@ -200,6 +200,14 @@ async def test_requests_are_counted_by_route_and_not_by_what_callers_invent(door
     assert "invented" not in text
 
 
+@pytest.mark.parametrize("path", ["/internal/metrics", "/%69nternal/metrics"])
+async def test_figures_are_for_nobody_who_came_through_a_load_balancer(door: Door, path: str) -> None:
+    assert (await door.client.get(path)).status_code == 200
+    response = await door.client.get(path, headers={"X-Forwarded-For": "203.0.113.7"})
+
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
 async def test_ready_says_so_while_all_checks_hold(door: Door) -> None:
     response = await door.client.get("/health/ready")
 
