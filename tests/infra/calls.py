@@ -56,6 +56,7 @@ FRONTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "delete": ("dynamodb:DeleteItem",),
         "transact": (),
         "get": ("dynamodb:GetItem",),
+        "get_readable": ("dynamodb:GetItem",),
         "get_own": ("dynamodb:GetItem",),
         "query_page": ("dynamodb:Query",),
         "query": ("dynamodb:Query",),
