@@ -44,7 +44,7 @@ class Config:
 
     @property
     def is_prod(self) -> bool:
-        """Whether what is lost here hurts: deletion is refused, and nobody gets a shell."""
+        """Whether what is lost here hurts: deletion is refused."""
         return self.environment == "prod"
 
     def image_tag(self, service: str) -> str:

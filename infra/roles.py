@@ -18,7 +18,6 @@ TASKS: Final = "ecs-tasks.amazonaws.com"
 LETTERS: Final = (contract.SCORING_DEAD_LETTERS, contract.RULE_DEAD_LETTERS, contract.SUBSCRIPTION_DEAD_LETTERS)
 OWN_ROWS: Final = "*#*"  # every key but a stream's; a stream's id has no # in it
 ROWS_IN_PLACE: Final = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem", "DescribeTable")
-SHELL: Final = ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,7 @@ class Roles(pulumi.ComponentResource):
             "insights": [*_insights(args), *self._language_models(args.config)],
             "alerts": _alerts(args),
         }
-        self.task_role_arns = {
-            service: self._role(service, [*services[service], *_shell(args.config)]) for service in SERVICES
-        }
+        self.task_role_arns = {service: self._role(service, services[service]) for service in SERVICES}
         self.register_outputs({"execution_role_arn": self.execution_role_arn, "task_role_arns": self.task_role_arns})
 
     def _role(self, name: str, statements: Sequence[Statement]) -> pulumi.Output[str]:
@@ -161,12 +158,6 @@ def _rows(args: RolesArgs) -> list[Statement]:
         allow("ReadAndWriteRows", _table(*ROWS_IN_PLACE, "Query"), [args.table_arn]),
         _allow_all("ListRows", _table("Query"), args.index_arns),
     ]
-
-
-def _shell(config: Config) -> list[Statement]:
-    """`aws ecs execute-command`, outside prod."""
-    actions = [f"ssmmessages:{action}" for action in SHELL]
-    return [] if config.is_prod else [allow("OpenAShell", actions, ["*"])]  # AWS has no resource for these
 
 
 def _read_secrets(args: RolesArgs, *names: str) -> Statement:

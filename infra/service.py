@@ -134,7 +134,7 @@ class Service(pulumi.ComponentResource):
             deployment_circuit_breaker=aws.ecs.ServiceDeploymentCircuitBreakerArgs(enable=True, rollback=True),
             alarms=self._rollback_alarms(),
             availability_zone_rebalancing="ENABLED",
-            enable_execute_command=not args.config.is_prod,
+            enable_execute_command=False,  # its agent wants to write where the container may not
             enable_ecs_managed_tags=True,
             propagate_tags="SERVICE",  # so that the bill can be split
             # A target group that no listener's rule names yet is refused.

@@ -96,10 +96,6 @@ def test_no_role_may_do_everything_nor_anything_to_everything(stack: Stack) -> N
 # AWS gives these no resource to name.
 WITHOUT_ARNS = {
     "ecr:GetAuthorizationToken",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
     "secretsmanager:GetRandomPassword",
 }
 

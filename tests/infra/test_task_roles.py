@@ -22,12 +22,6 @@ PROFILE = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/us.{HAIKU}"
 ROLES = ("execution", *SERVICES)
 # What AWS knows no resource for.
 EVERYWHERE = {"ecr:GetAuthorizationToken"}
-SHELL = {
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-}
 
 
 def queue(name: str) -> str:
@@ -60,14 +54,6 @@ def test_no_role_may_do_something_to_everything(stack: Stack, role: str) -> None
         if set(statement["Action"]) - EVERYWHERE:
             assert all(arn.startswith("arn:aws:") for arn in statement["Resource"])
             assert not any("*" in arn.removesuffix(":*") for arn in statement["Resource"])  # a log group's streams
-
-
-def test_a_shell_is_opened_outside_prod_only(stack: Stack) -> None:
-    dev = the_stack(Config())
-
-    for service in SERVICES:
-        assert actions_in(statements_of(dev, service)) >= SHELL
-        assert not actions_in(statements_of(stack, service)) & SHELL
 
 
 def test_a_role_is_taken_on_by_tasks_of_this_account_only(stack: Stack) -> None:
