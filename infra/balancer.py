@@ -44,7 +44,7 @@ class Balancer(pulumi.ComponentResource):
             desync_mitigation_mode="defensive",
             xff_header_processing_mode="append",
             idle_timeout=IDLE_TIMEOUT_S,
-            enable_deletion_protection=config.is_prod,
+            enable_deletion_protection=config.is_kept,
             access_logs=logs,
             # AWS refuses one that faces the internet while the VPC has no gateway, which no argument here names.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[network, *policy]),
@@ -154,7 +154,7 @@ class Balancer(pulumi.ComponentResource):
 
     def _access_logs(self) -> tuple[aws.lb.LoadBalancerAccessLogsArgs, Sequence[pulumi.Resource]]:
         """Every request a line, for the balancer knows no sampling: at 2,000 a second gigabytes a day."""
-        bucket = aws.s3.Bucket("access-logs", force_destroy=not self._config.is_prod, opts=self._child)
+        bucket = aws.s3.Bucket("access-logs", force_destroy=not self._config.is_kept, opts=self._child)
         aws.s3.BucketPublicAccessBlock(
             "access-logs",
             bucket=bucket.id,

@@ -30,8 +30,8 @@ class Bucket(pulumi.ComponentResource):
         bucket = aws.s3.Bucket(
             "models",
             bucket=account_id.apply(lambda account: f"iops-dashboard-{config.environment}-{account}-{config.region}"),
-            force_destroy=not config.is_prod,
-            opts=pulumi.ResourceOptions(parent=self, protect=config.is_prod),
+            force_destroy=not config.is_kept,
+            opts=pulumi.ResourceOptions(parent=self, protect=config.is_kept),
         )
         self.name, self.arn = bucket.bucket, bucket.arn
         self._keep(bucket)

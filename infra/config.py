@@ -37,6 +37,7 @@ class Config:
     spot_services: tuple[str, ...] = ("insights", "alerts")  # 70 % cheaper, ended with two minutes' notice
     has_waf: bool = False  # $5 a month, $1 a rule, $0.60 a million requests
     has_access_logs: bool = False
+    may_be_deleted: bool = False  # takes the protection off prod, for an `up` before `pulumi destroy`
     has_bedrock: bool = True
     sagemaker: SageMakerMode = "off"
     streams: int = 200  # what the fleet is sized and priced for
@@ -44,8 +45,13 @@ class Config:
 
     @property
     def is_prod(self) -> bool:
-        """Whether what is lost here hurts: deletion is refused."""
+        """Whether people rely on it: it speaks HTTPS only, and somebody hears of its alerts."""
         return self.environment == "prod"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is lost here hurts: deletion is refused."""
+        return self.is_prod and not self.may_be_deleted
 
     def image_tag(self, service: str) -> str:
         """Which image of a service runs."""
@@ -97,7 +103,8 @@ READERS: Final[Mapping[str, Any]] = {
         lambda given, name: given.get(name),
     ),
     **dict.fromkeys(
-        ("has_waf", "has_access_logs", "has_bedrock", "has_services"), lambda given, name: given.get_bool(name)
+        ("has_waf", "has_access_logs", "has_bedrock", "has_services", "may_be_deleted"),
+        lambda given, name: given.get_bool(name),
     ),
     **dict.fromkeys(("streams", "log_retention_days"), lambda given, name: given.get_int(name)),
     "budget_usd": lambda given, name: given.get_float(name),

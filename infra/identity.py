@@ -73,8 +73,8 @@ class Identity(pulumi.ComponentResource):
             },
             # A changed address counts once its owner has confirmed it.
             user_attribute_update_settings={"attributes_require_verification_before_updates": ["email"]},
-            deletion_protection="ACTIVE" if config.is_prod else "INACTIVE",
-            opts=pulumi.ResourceOptions(parent=self, protect=config.is_prod),
+            deletion_protection="ACTIVE" if config.is_kept else "INACTIVE",
+            opts=pulumi.ResourceOptions(parent=self, protect=config.is_kept),
         )
 
     def _client(self, pool: aws.cognito.UserPool, public_url: pulumi.Input[str] | None) -> aws.cognito.UserPoolClient:

@@ -38,7 +38,7 @@ class Registry(pulumi.ComponentResource):
             name=f"iops-dashboard-{config.environment}/{name}",
             image_tag_mutability="IMMUTABLE",
             image_scanning_configuration=aws.ecr.RepositoryImageScanningConfigurationArgs(scan_on_push=True),
-            force_delete=not config.is_prod,
+            force_delete=not config.is_kept,
             opts=child,
         )
         rule = {

@@ -42,8 +42,8 @@ class Secrets(pulumi.ComponentResource):
                 name.replace("/", "-"),
                 name=name,
                 description=use,
-                recovery_window_in_days=RECOVERY_DAYS if config.is_prod else 0,
-                opts=pulumi.ResourceOptions(parent=self, protect=config.is_prod),
+                recovery_window_in_days=RECOVERY_DAYS if config.is_kept else 0,
+                opts=pulumi.ResourceOptions(parent=self, protect=config.is_kept),
             )
             for name, use in USES.items()
         }

@@ -49,9 +49,9 @@ class Table(pulumi.ComponentResource):
             **_schema(config),
             ttl={"enabled": True, "attribute_name": contract.TTL_ATTRIBUTE},
             point_in_time_recovery={"enabled": True},
-            deletion_protection_enabled=config.is_prod,
+            deletion_protection_enabled=config.is_kept,
             server_side_encryption={"enabled": True},  # by the account's aws/dynamodb key, which is free itself
-            opts=pulumi.ResourceOptions(parent=self, protect=config.is_prod, ignore_changes=ignored),
+            opts=pulumi.ResourceOptions(parent=self, protect=config.is_kept, ignore_changes=ignored),
         )
         self.name = table.name
         self.arn = table.arn

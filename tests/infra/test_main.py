@@ -152,6 +152,22 @@ def test_prod_is_protected_and_dev_may_be_deleted() -> None:
     assert not dev.one("aws:dynamodb/table:Table").inputs.get("deletionProtectionEnabled")
 
 
+def test_prod_is_let_go_without_another_name_for_anything() -> None:
+    kept, free = a_stack(tuple(PROD.items())), a_stack((*PROD.items(), ("may_be_deleted", "true")))
+
+    assert not any(each.is_protected for each in free.resources)
+    assert free.one("aws:dynamodb/table:Table").inputs["deletionProtectionEnabled"] is False
+    assert free.one("aws:lb/loadBalancer:LoadBalancer").inputs["enableDeletionProtection"] is False
+    assert all(each.inputs["forceDelete"] for each in free.all("aws:ecr/repository:Repository"))
+    assert names_in(free) == names_in(kept)
+
+
+def names_in(stack: Stack) -> set[tuple[str, str, str]]:
+    """What AWS makes a thing anew for, where it changes."""
+    given = ((each, each.inputs.get("name") or each.inputs.get("bucket") or "") for each in stack.resources)
+    return {(each.type, each.name, name) for each, name in given}
+
+
 def test_an_empty_account_gets_everything_but_what_needs_an_image() -> None:
     stack = a_stack((("environment", "dev"), ("has_services", "false")))
 
