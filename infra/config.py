@@ -67,7 +67,10 @@ def read_config(source: pulumi.Config | None = None) -> Config:
         value = read(given, name)
         if value is not None:
             values[name] = value
-    return checked(Config(**values))
+    config = checked(Config(**values))
+    if config.has_services and set(config.image_tags or ()) != set(SERVICES):
+        raise BadConfig("image_tags: `make deploy` writes them; an `up` without them would run none that is there")
+    return config
 
 
 def checked(config: Config) -> Config:

@@ -15,6 +15,7 @@ from cli.cost.fleet import Fleet
 from cli.cost.graph import Scene, graph_cost
 from cli.cost.line import Kind, Line, total_usd
 from cli.cost.prices import MONTH_DAYS, PriceList, read_prices
+from cli.cost.tasks import SERVICES
 from cli.outcome import Refused
 from services.insights import profiles
 
@@ -76,13 +77,14 @@ def declared_by_infra(choice: Choice, streams: int) -> Sequence[Declared]:
 
 
 def stack_config(choice: Choice, streams: int) -> Mapping[str, str]:
-    """Pulumi.prod.yaml with its three blanks filled in and the choice in it."""
+    """Pulumi.prod.yaml with its three blanks filled in, images, and the choice in it."""
     return {
         "aws:region": REGION,
         "iops-dashboard:environment": "prod",
         "iops-dashboard:certificate_arn": f"arn:aws:acm:{REGION}:123456789012:certificate/example",
         "iops-dashboard:public_url": "https://iops.example.com",
         "iops-dashboard:alert_emails": json.dumps(["oncall@example.com"]),
+        "iops-dashboard:image_tags": json.dumps(dict.fromkeys(SERVICES, "commit")),
         "iops-dashboard:streams": str(streams),
         "iops-dashboard:egress": choice.egress,
         "iops-dashboard:capacity_mode": choice.capacity_mode,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.config import SERVICES
+from infra.config import SERVICES, BadConfig
 from iops import contract
 from tests.infra.declared import Declared, Stack, declare
 from tests.infra.test_environment import SETTINGS
@@ -166,6 +166,12 @@ def names_in(stack: Stack) -> set[tuple[str, str, str]]:
     """What AWS makes a thing anew for, where it changes."""
     given = ((each, each.inputs.get("name") or each.inputs.get("bucket") or "") for each in stack.resources)
     return {(each.type, each.name, name) for each, name in given}
+
+
+def test_an_up_that_names_no_images_is_refused() -> None:
+    """It would take the running ones away for some that are not there."""
+    with pytest.raises(BadConfig, match="make deploy"):
+        declare(run_as_pulumi_does, config={"iops-dashboard:environment": "dev"})
 
 
 def test_an_empty_account_gets_everything_but_what_needs_an_image() -> None:
