@@ -16,7 +16,7 @@ TLS_POLICY: Final = "ELBSecurityPolicy-TLS13-1-2-2021-06"  # 1.2 and 1.3, forwar
 IDLE_TIMEOUT_S: Final = (
     60  # services keep connections longer (infra.service.KEEP_ALIVE_S): who closes first risks a 502
 )
-DEREGISTRATION_S: Final = 15  # the longest answer is ingest's 8 s to store
+DEREGISTRATION_S: Final = 20  # the longest answer is insights' 20 s to analyse a stream; then connections are cut
 SLOW_START_S: Final = 30
 RATE_LIMIT: Final = 2_000  # requests of one address in 5 minutes; an agent sends 5 a stream
 ACCESS_LOG_DAYS: Final = 14

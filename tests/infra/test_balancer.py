@@ -81,7 +81,7 @@ def test_a_target_is_asked_whether_it_is_ready_and_drained_before_it_goes() -> N
         inputs = group.inputs
         assert (inputs["targetType"], inputs["port"]) == ("ip", 8000)
         assert inputs["healthCheck"]["path"] == "/health/ready"
-        assert (inputs["slowStart"], inputs["deregistrationDelay"]) == (30, 15)
+        assert (inputs["slowStart"], inputs["deregistrationDelay"]) == (30, 20)
         assert inputs["loadBalancingAlgorithmType"] == "round_robin"  # slow start is refused beside another
 
 
