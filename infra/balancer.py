@@ -67,9 +67,9 @@ class Balancer(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
     def _target_group(self, name: str, network: Network) -> aws.lb.TargetGroup:
+        # Named by Pulumi: what changes its address family is replaced, and two cannot have one name.
         return aws.lb.TargetGroup(
             name,
-            name=f"iops-dashboard-{self._config.environment}-{name}",
             vpc_id=network.vpc_id,
             target_type="ip",
             ip_address_type="ipv6" if network.is_ipv6_only(name) else "ipv4",

@@ -141,7 +141,7 @@ def test_ingest_scales_by_requests_and_insights_by_how_long_work_waits() -> None
     assert set(tracked) == {"ingest", "insights"}
     assert tracked["ingest"]["predefinedMetricSpecification"] == {
         "predefinedMetricType": "ALBRequestCountPerTarget",
-        "resourceLabel": "app/iops-dashboard-prod/50dc6c495c/targetgroup/iops-dashboard-prod-ingest/73e2d6bc24d8a067",
+        "resourceLabel": "app/iops-dashboard-prod/50dc6c495c/targetgroup/ingest/73e2d6bc24d8a067",
     }
     metric = tracked["insights"]["customizedMetricSpecification"]
     assert (metric["namespace"], metric["metricName"]) == ("AWS/SQS", "ApproximateAgeOfOldestMessage")
