@@ -277,6 +277,7 @@ def _judge_history(world: World) -> None:
     for alert in world.alerts():
         assert sorted(versions[alert.alert_id]) == list(range(1, alert.version + 1))
         is_aloud = alert.peer_group != SILENCED
-        assert bool(world.told_at[alert.alert_id]) == is_aloud, alert
+        story = [change for change in world.changes() if change.alert_id == alert.alert_id]
+        assert bool(world.told_at[alert.alert_id]) == is_aloud, story
         told = world.told_at[alert.alert_id]
         assert all(later - earlier >= timedelta(minutes=30) for earlier, later in pairwise(told))
