@@ -192,8 +192,13 @@ def _ends_at(alert: Alert, rules: Rules) -> datetime | None:
 
 
 def _to_tell_at(alert: Alert, rules: Rules) -> datetime | None:
-    """From when on people are to hear of it; None where they did, or need not: it was taken, or is about to end."""
-    if alert.state is not AlertState.FIRING or alert.page_id is not None or alert.recovering_since is not None:
+    """From when on people are to hear of it; None where they did, or need not: it was taken, or is about to end again.
+
+    What recovers in the instant it opened is told all the same: both happened while this service was away or behind.
+    """
+    if alert.state is not AlertState.FIRING or alert.page_id is not None:
+        return None
+    if alert.recovering_since is not None and (alert.told_at is not None or alert.recovering_since > alert.opened_at):
         return None
     return alert.opened_at if alert.told_at is None else alert.told_at + rules.between_tellings
 

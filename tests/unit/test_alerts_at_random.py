@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from iops import items
-from iops.alert import Alert, AlertState, Change, EventKind, Silence, SilenceScope
+from iops.alert import Alert, AlertState, EventKind, Silence, SilenceScope
 from iops.errors import BusUnavailable, IopsError
 from iops.insight import PredictionType
 from iops.table import Table
@@ -278,11 +278,6 @@ def _judge_history(world: World) -> None:
         assert sorted(versions[alert.alert_id]) == list(range(1, alert.version + 1))
         story = sorted((each for each in world.changes() if each.alert_id == alert.alert_id), key=lambda it: it.version)
         is_aloud = alert.peer_group != SILENCED
-        assert bool(world.told_at[alert.alert_id]) == is_aloud or (is_aloud and _was_over_at_once(story)), story
+        assert bool(world.told_at[alert.alert_id]) == is_aloud, story
         told = world.told_at[alert.alert_id]
         assert all(later - earlier >= timedelta(minutes=30) for earlier, later in pairwise(told))
-
-
-def _was_over_at_once(story: Sequence[Change]) -> bool:
-    """Opened and recovering in one pass, and nothing after it but its end: nobody need hear of what is about to end."""
-    return [each.what for each in story] == ["opened", "recovering", "resolved"] and story[0].at == story[1].at
