@@ -9,12 +9,15 @@ DATA ?= ../shared/data
 WINDOWS := .local/windows
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up check format test test-unit test-nightly bench model openapi settings lock sbom audit preview deploy rollback clean
+PAGES := services/insights/pages
+VENDOR := $(PAGES)/static/vendor
+
+.PHONY: help setup assets up check format test test-unit test-nightly bench model openapi settings lock sbom audit preview deploy rollback clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## make .venv with everything pinned (once, and after a change of requirements/)
+setup: .venv/ready $(VENDOR)/ready ## make .venv with everything pinned (once, and after a change of requirements/)
 
 .venv/ready: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
@@ -22,6 +25,17 @@ setup: .venv/ready ## make .venv with everything pinned (once, and after a chang
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# No script of a package runs, and the lock says what each package has to be, not where it comes from.
+$(VENDOR)/ready: $(PAGES)/package-lock.json
+	@if command -v npm > /dev/null; then \
+	  npm ci --prefix $(PAGES) --ignore-scripts --omit-lockfile-registry-resolved --no-audit --no-fund --loglevel error \
+	  && mkdir -p $(VENDOR) && cp $(PAGES)/node_modules/htmx.org/dist/htmx.min.js \
+	    $(PAGES)/node_modules/uplot/dist/uPlot.iife.min.js $(PAGES)/node_modules/uplot/dist/uPlot.min.css $(VENDOR)/ \
+	  && touch $@; \
+	else echo "npm is not here: the pages can be read, but have no charts and do not renew themselves"; fi
+
+assets: $(VENDOR)/ready ## copy what pages load from npm: htmx, uPlot
 
 up: setup ## start everything on this machine; Ctrl-C ends it
 	@$(BIN)/iops up
@@ -89,4 +103,4 @@ rollback: setup ## run the images before these: make rollback STACK=prod
 	@$(BIN)/python -m cli.deploy rollback --stack $(STACK)
 
 clean: ## remove what make and the programs made (the local table and mails too)
-	rm -rf .venv .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENDOR) $(PAGES)/node_modules .venv .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

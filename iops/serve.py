@@ -1,8 +1,10 @@
 """How a service is served: `python -m services.<name>`, every limit explicit, drained at SIGTERM."""
 
+import asyncio
 import resource
 import sys
 from collections.abc import Callable
+from socket import socket
 from typing import Final, TypeVar
 
 import uvicorn
@@ -26,10 +28,24 @@ def serve(create_app: Callable[[Chosen], ASGIApp], settings_class: type[Chosen])
     except ValidationError as error:
         sys.exit(str(error))
     _raise_open_files()
-    server = uvicorn.Server(server_config(create_app(settings), settings))
+    app = create_app(settings)
+    server = _Server(server_config(app, settings))
+    server.stopping = getattr(getattr(app, "state", None), "stopping", None)
     server.run()
     if not server.started:
         sys.exit(1)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn waits for answers that are under way; one that has no end is told."""
+
+    stopping: asyncio.Event | None = None
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Says it first."""
+        if self.stopping is not None:
+            self.stopping.set()
+        await super().shutdown(sockets)
 
 
 def server_config(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:

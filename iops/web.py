@@ -115,7 +115,8 @@ def create_service(
     """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use.
 
     `sampled` names routes of which only a share (0-1) of the good answers is logged; `quick` the endpoints of POSTs
-    that cannot afford routing.
+    that cannot afford routing. `app.state.stopping` is set when the process is told to end: what streams without one
+    ends then.
     """
     app = Service(
         title=f"IOPS Dashboard: {name}",
@@ -130,6 +131,7 @@ def create_service(
         app.include_router(router)
     for _ in routes_with_roles(app):  # it raises where one does not say who may call it
         pass
+    app.state.stopping = asyncio.Event()
     if settings.auth == "off":
         app.state.gate = OpenGate()
     answer_errors(app)

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Final
 
 from iops import contract
-from iops.alert import Alert, Change, Event, Page, Silence, SilenceScope
+from iops.alert import Alert, AlertState, Change, Event, Page, Silence, SilenceScope
 from iops.clock import to_epoch_ms
-from iops.items.own import ABOUT
-from iops.items.rows import Item, key_of, number
+from iops.items.own import ABOUT, Where
+from iops.items.rows import Item, key_of, newer_query, number
 
 CHANGE_PREFIX: Final = "change#"
 DELIVERY_PREFIX: Final = "delivery#"
@@ -205,12 +205,12 @@ def item_to_silence(item: Item) -> Silence:
 
 def silences_query(*, now_ms: int) -> Item:
     """The silences that have not ended."""
-    return {
-        "IndexName": contract.ENTITY_TYPE_INDEX,
-        "KeyConditionExpression": "entity_type = :type AND #ts > :now",
-        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
-        "ExpressionAttributeValues": {":type": {"S": "silence"}, ":now": number(now_ms)},
-    }
+    return newer_query("silence", after_ms=now_ms)
+
+
+def open_alerts_where() -> Where:
+    """Keeps the alerts that have not ended."""
+    return "#state <> :resolved", {":resolved": {"S": AlertState.RESOLVED}}
 
 
 def delete_present(key: Item) -> Item:

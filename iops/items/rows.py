@@ -36,6 +36,16 @@ def list_query(entity_type: str, *, limit: int, start: Item | None = None, oldes
     return request | ({"ExclusiveStartKey": start} if start else {})
 
 
+def newer_query(entity_type: str, *, after_ms: int) -> Item:
+    """One kind of row, those whose time is after an instant, the oldest first, through the index."""
+    return {
+        "IndexName": contract.ENTITY_TYPE_INDEX,
+        "KeyConditionExpression": "entity_type = :type AND #ts > :after",
+        "ExpressionAttributeNames": {"#ts": contract.TIME_KEY},
+        "ExpressionAttributeValues": {":type": {"S": entity_type}, ":after": number(after_ms)},
+    }
+
+
 def only_where(request: Item, expression: str, values: Item) -> Item:
     """The same query, filtered after the read: it costs the same and answers with less.
 

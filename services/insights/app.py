@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from iops import clock
 from iops.bus import ScoringQueue, open_scoring_queue
@@ -20,20 +21,25 @@ from iops.people import open_people
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, audit, costs, feedback, key_routes, routes, tiers
+from services.insights import analyse, audit, costs, feedback, fleet_routes, key_routes, routes, tiers
 from services.insights.absence import Absence
 from services.insights.chain import Judging, load_model, open_judging
 from services.insights.explaining import Explaining, open_explaining
 from services.insights.flag_watch import FlagWatch
+from services.insights.fleet import Fleet
+from services.insights.pages import ROUTERS as PAGES
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.session import ROUTERS as SESSION_ROUTERS
 from services.insights.session.desk import Desk, open_desk
 from services.insights.settings import InsightsSettings
+from services.insights.sparks import Sparks
 from services.insights.spending import Spending
 from services.insights.tell import Teller
 from services.insights.windows import Windows
 from services.insights.work import ScoringLoop
+
+PACKED_FROM_BYTES: Final = 1_400  # below that an answer is one packet anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ class _Parts:
     explaining: Explaining
     teller: Teller
     scorer: Scorer
+    watch: fleet_routes.Watch
 
 
 def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -67,15 +74,17 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
-    routers += [audit.router, key_routes.router]
-    return create_service(
+    routers += [audit.router, key_routes.router, fleet_routes.router]
+    app = create_service(
         "insights",
-        routers=[*routers, *SESSION_ROUTERS],
+        routers=[*routers, *SESSION_ROUTERS, *PAGES],
         lifespan=lifespan,
         metrics=metrics,
         health=health,
         settings=configured,
     )
+    app.add_middleware(GZipMiddleware, minimum_size=PACKED_FROM_BYTES, compresslevel=5)
+    return app
 
 
 @asynccontextmanager
@@ -98,7 +107,8 @@ async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) 
         )
         teller = Teller(table, now, metrics, explaining.improver)
         scorer = Scorer(table, windows, teller, now, metrics, judging.judge)
-        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer)
+        watch = fleet_routes.Watch(Fleet(table, now), Sparks(table, now, peek=windows.peek), now)
+        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer, watch)
 
 
 def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -> None:
@@ -106,6 +116,7 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
     flags, explaining = parts.flags, parts.explaining
     app.state.gate = parts.gate
     app.state.session = parts.desk
+    app.state.watch = parts.watch
     app.state.insights = routes.Insights(
         table=parts.table,
         clock=now,
@@ -144,6 +155,7 @@ def _loops(
         "rollups": rollups.run(),
         "settlements": parts.explaining.purse.run(),
         "spending": Spending(parts.table, now, metrics).run(),
+        "fleet": parts.watch.fleet.run(),
         "absence": Absence(parts.table, now, metrics).run(),
         **telling(settings, "insights", metrics, now),
         **({"model_secrets": model_secrets.run()} if model_secrets else {}),

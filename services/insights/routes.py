@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import HTMLResponse
 from pydantic import AwareDatetime, BaseModel, Field
 
 from iops import contract, items
@@ -17,7 +16,7 @@ from iops.auth import Caller
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import SAMPLE_AHEAD_LIMIT_S
 from iops.errors import DamagedChunk, InvalidQuery, NotFound
-from iops.gate import PUBLIC, Viewer
+from iops.gate import Viewer
 from iops.insight import Feedback, Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
@@ -212,12 +211,6 @@ async def get_insight(service: Service, caller: Viewer, insight_id: Annotated[st
     return InsightView(**dict(insight), feedback=tuple(word.feedback for word in words))
 
 
-@router.get("/", include_in_schema=False, dependencies=[PUBLIC])
-async def front_page() -> HTMLResponse:
-    """Where a person who opens the address finds the way."""
-    return HTMLResponse(FRONT_PAGE)
-
-
 async def find_stream(table: Table, stream_id: str, caller: Caller) -> Stream:
     """A stream's row; raises NotFound where nothing was ever received from it, or it is not the caller's."""
     row = await table.get_own(items.key_of(stream_id, "stream"), caller)
@@ -267,17 +260,3 @@ def _minute(minutes: Rollup, index: int) -> Point:
     largest = row_to_dict(minutes.maximum, index)
     counted = {"samples": minutes.count["interval_s"][index], "max": Maxima.model_validate(largest)}
     return Point.model_validate(row_to_dict(minutes.mean, index) | counted, strict=False)
-
-
-FRONT_PAGE: Final = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>IOPS Dashboard</title>
-<h1>IOPS Dashboard</h1>
-<p>Which disk is about to hurt you, why, and what to do.</p>
-<ul>
-<li><a href="/streams">/streams</a>: every disk with its risk and latest numbers</li>
-<li><a href="/alerts">/alerts</a>: what people were told of</li>
-<li><a href="/insights/recent">/insights/recent</a>: what was found, with the evidence</li>
-</ul>
-<p>The same in a terminal: <code>iops streams</code>, <code>iops alerts</code>, <code>iops insights</code>.</p>
-</html>
-"""

@@ -85,6 +85,11 @@ class Windows:
             self._known.popitem(last=False)
         return Past(known.window, known.baseline, known.profile)
 
+    def peek(self, stream_id: str) -> Window | None:
+        """The stream's last hour as it was scored last; None where this replica does not score it."""
+        known = self._known.get(stream_id)
+        return None if known is None else known.window
+
     def note_score(self, stream_id: str, *, minute: int, page_score: float) -> None:
         """What the stream scored in a minute: the last of several counts, and all of an hour go into its profile."""
         known = self._known.get(stream_id)

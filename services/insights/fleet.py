@@ -1,0 +1,192 @@
+"""The fleet in memory: every stream and every alert that has not ended, sorted, searched and paged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from iops import items
+from iops.alert import Alert, AlertState
+from iops.auth import Caller
+from iops.clock import Clock
+from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
+from iops.errors import Unavailable
+from iops.insight import PredictionType
+from iops.items import Stream
+from iops.table import Table
+from services.insights.mirror import Kind, Mirror
+from services.insights.silence import ALL_HOSTS, host_of
+
+
+class State(StrEnum):
+    """How a stream stands, as one looks for it."""
+
+    HIGH = "high"  # risk 80 or more
+    ELEVATED = "elevated"  # 60 or more
+    FIRING = "firing"  # an alert of it, which nobody has taken
+    WARMING_UP = "warming_up"
+    SILENT = "silent"  # its agent is
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which streams somebody wants to see; empty and None mean any."""
+
+    text: str = ""  # in the stream's id or one of its labels, in whatever case
+    peer_group: str = ""
+    min_risk: float = 0.0
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A stream with what stands beside it."""
+
+    stream: Stream
+    alert: Alert | None  # the one that most needs somebody
+    states: frozenset[State]
+
+    @property
+    def is_silent(self) -> bool:
+        """Its agent sends nothing, and people were told."""
+        return State.SILENT in self.states
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a caller sees of the fleet."""
+
+    found: Sequence[Seen]  # the worst first
+    counts: Mapping[str, int]  # of all that is theirs: "streams", "alerts", and each State
+    peer_groups: Sequence[str]
+
+
+class Fleet:
+    """Each question is answered from memory; the table is asked every two seconds what changed."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._streams = Mirror(table, Kind("stream", items.item_to_stream), clock)
+        alerts = Kind(
+            "alert",
+            items.item_to_alert,
+            prefix="alert#",
+            where=items.open_alerts_where(),
+            keep=lambda alert: alert.is_active,
+        )
+        self._alerts = Mirror(table, alerts, clock)
+        self._sorted: tuple[tuple[int, int], Sequence[Seen]] = (-1, -1), ()
+
+    @property
+    def streams(self) -> Mapping[str, Stream]:
+        """By id. Raises Unavailable where they are not read yet."""
+        _ = self.read_at
+        return self._streams.rows
+
+    @property
+    def alerts(self) -> Mapping[str, Alert]:
+        """Those that have not ended, by id. Raises Unavailable."""
+        _ = self.read_at
+        return self._alerts.rows
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of streams and alerts: another one where something changed."""
+        return self._streams.version, self._alerts.version
+
+    @property
+    def read_at(self) -> datetime:
+        """As of when this is. Raises Unavailable."""
+        if self._streams.read_at is None or self._alerts.read_at is None:
+            raise Unavailable("the fleet is being read; come again in a moment", retry_after_s=1)
+        return min(self._streams.read_at, self._alerts.read_at)
+
+    async def run(self) -> None:
+        """Keeps up with the table until it is cancelled."""
+        async with asyncio.TaskGroup() as mirrors:
+            mirrors.create_task(self._streams.run())
+            mirrors.create_task(self._alerts.run())
+
+    async def look_once(self) -> None:
+        """The same once. Raises Unavailable."""
+        await self._streams.look_once()
+        await self._alerts.look_once()
+
+    def view(self, wanted: Wanted, caller: Caller) -> View:
+        """What `wanted` finds of the streams that are the caller's. Raises Unavailable."""
+        own = [seen for seen in self._all() if caller.may_see(seen.stream.stream_id)]
+        alerts = [alert for alert in self.alerts.values() if caller.may_see(alert.stream_id)]
+        counts = Counter(state for seen in own for state in seen.states)
+        return View(
+            found=[seen for seen in own if _is_wanted(seen, wanted)],
+            counts={"streams": len(own), "alerts": len(alerts), **{state: counts[state] for state in State}},
+            peer_groups=sorted({seen.stream.peer_group for seen in own}),
+        )
+
+    def changed_since(self, version: tuple[int, int]) -> tuple[list[str] | None, list[str] | None]:
+        """Names of streams and of alerts that changed since then; None where that was too much to say."""
+        return self._streams.changed_since(version[0]), self._alerts.changed_since(version[1])
+
+    def _all(self) -> Sequence[Seen]:
+        streams, alerts = self.streams, self.alerts
+        if self._sorted[0] != self.version:
+            self._sorted = self.version, sort_fleet(streams.values(), alerts.values())
+        return self._sorted[1]
+
+
+def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]:
+    """The worst first: by risk, of equal ones those that fire, then by name."""
+    by_stream: dict[str, Alert] = {}
+    silent: set[str] = set()
+    for alert in alerts:
+        if alert.prediction_type is PredictionType.AGENT_SILENT:
+            silent.add(alert.stream_id)
+        other = by_stream.get(alert.stream_id)
+        if other is None or _urgency(alert) > _urgency(other):
+            by_stream[alert.stream_id] = alert
+    found = []
+    for stream in streams:
+        own = by_stream.get(stream.stream_id)
+        is_silent = bool(silent) and (ALL_HOSTS in silent or host_of(stream.stream_id) in silent)
+        found.append(Seen(stream, own, _states(stream, own, is_silent=is_silent)))
+    return sorted(found, key=_badness)
+
+
+def _urgency(alert: Alert) -> tuple[bool, float]:
+    return alert.state is AlertState.FIRING, alert.risk_score
+
+
+def _badness(seen: Seen) -> tuple[float, bool, str]:
+    risk = -1.0 if seen.stream.risk_score is None else seen.stream.risk_score
+    return -risk, seen.alert is None, seen.stream.stream_id
+
+
+def _states(stream: Stream, alert: Alert | None, *, is_silent: bool) -> frozenset[State]:
+    risk = stream.risk_score or 0.0
+    holds = {
+        State.HIGH: risk >= PAGE_RISK_SCORE,
+        State.ELEVATED: INSIGHT_RISK_SCORE <= risk < PAGE_RISK_SCORE,
+        State.FIRING: alert is not None and alert.state is AlertState.FIRING,
+        State.WARMING_UP: stream.is_warming_up,
+        State.SILENT: is_silent,
+    }
+    return frozenset(state for state, is_so in holds.items() if is_so)
+
+
+def _is_wanted(seen: Seen, wanted: Wanted) -> bool:
+    stream = seen.stream
+    if wanted.min_risk and (stream.risk_score or 0.0) < wanted.min_risk:
+        return False
+    if wanted.peer_group and stream.peer_group != wanted.peer_group:
+        return False
+    if wanted.state is not None and wanted.state not in seen.states:
+        return False
+    text = wanted.text.strip().casefold()
+    return not text or text in stream.stream_id.casefold() or _is_in_labels(text, stream.labels)
+
+
+def _is_in_labels(text: str, labels: Mapping[str, str]) -> bool:
+    return any(text in f"{name}={value}".casefold() for name, value in labels.items())

@@ -1,0 +1,7 @@
+"""What people see in a browser: pages that are whole without a script, and that a script keeps new."""
+
+from typing import Final
+
+from services.insights.pages import assets, fleet
+
+ROUTERS: Final = (assets.router, fleet.router)

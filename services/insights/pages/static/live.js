@@ -1,0 +1,131 @@
+// Keeps the page new: by server-sent events, by asking every 5 s where they do not come, and says how old it is.
+import { duration, localize } from "./times.js";
+
+const POLL_MS = 5000;
+const STALE_MS = 15000; // three ticks of the server
+const LEAST_MS = 1000; // between two renewals
+
+let heardAt = Date.now(); // of the server, in whatever way
+let renewedAt = Date.now();
+let waiting = null;
+
+/** Listens for `streams`, `alerts` and `tick`; each becomes an event `iops:<name>` of the document. */
+export function listen() {
+  document.body.addEventListener("htmx:afterSwap", (event) => localize(event.detail.target.parentElement ?? document));
+  connect();
+  setInterval(poll, POLL_MS);
+  setInterval(tellAge, 1000);
+  document.addEventListener("iops:streams", (event) => renewIfAbout("streams", event.detail));
+  document.addEventListener("iops:alerts", (event) => renewIfAbout("alerts", event.detail));
+  document.addEventListener("visibilitychange", () => document.hidden || poll());
+}
+
+let source = null;
+
+function connect() {
+  source = new EventSource("/events");
+  source.addEventListener("tick", heard);
+  for (const kind of ["streams", "alerts"]) {
+    source.addEventListener(kind, (event) => {
+      heard();
+      tell(kind, JSON.parse(event.data || "null"));
+    });
+  }
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
+    setTimeout(connect, 4 * POLL_MS); // refused: sign-in is over, or too many listen
+  });
+}
+
+function heard() {
+  heardAt = Date.now();
+  tellAge();
+}
+
+function tell(kind, ids) {
+  document.dispatchEvent(new CustomEvent(`iops:${kind}`, { detail: { ids } }));
+}
+
+function poll() {
+  // The numbers of "now" change with every sample, which is no event: renewed every 5 s as long as somebody looks.
+  if (!document.hidden) {
+    tell("poll", null);
+    renew();
+  }
+}
+
+function renewIfAbout(kind, detail) {
+  const live = document.getElementById("live");
+  const kinds = live?.dataset.renew?.split(" ") ?? [];
+  const about = live?.dataset.about; // one stream or alert only
+  if (kinds.includes(kind) && (!about || !detail.ids || detail.ids.includes(about))) renew();
+}
+
+/** Fetches the page again and swaps its live part; focus and what is being typed stay. */
+export function renew() {
+  const live = document.getElementById("live");
+  if (!live || !live.dataset.renew || waiting) return;
+  const wait = Math.max(0, renewedAt + LEAST_MS - Date.now());
+  waiting = setTimeout(async () => {
+    try {
+      await swap(document.getElementById("live"));
+    } finally {
+      waiting = null;
+    }
+  }, wait);
+}
+
+async function swap(live) {
+  if (!live || isBusy(live)) return;
+  renewedAt = Date.now();
+  const focused = focusKey(live);
+  let isFresh = false;
+  const note = (event) => (isFresh = event.detail.successful);
+  live.addEventListener("htmx:afterRequest", note, { once: true });
+  try {
+    await window.htmx.ajax("GET", location.pathname + location.search, {
+      target: "#live",
+      select: "#live",
+      swap: "outerHTML",
+      source: live,
+    });
+  } catch {
+    return; // the server is away; the age says so
+  }
+  if (isFresh) heard();
+  restoreFocus(focused);
+}
+
+/** Somebody is typing there, or an answer is under way: it is renewed later. */
+function isBusy(live) {
+  const active = document.activeElement;
+  if (live.querySelector("[aria-busy=true], details[data-form][open], dialog[open]")) return true;
+  return live.contains(active) && active.matches("input, textarea, select");
+}
+
+function focusKey(live) {
+  const active = document.activeElement;
+  if (!live.contains(active)) return null;
+  const row = active.closest("[data-row]");
+  return { row: row?.dataset.row, href: active.getAttribute("href"), id: active.id };
+}
+
+function restoreFocus(key) {
+  if (!key) return;
+  const live = document.getElementById("live");
+  const row = key.row && [...live.querySelectorAll("[data-row]")].find((each) => each.dataset.row === key.row);
+  const links = [...(row || live).querySelectorAll("a, button")];
+  const same = key.id ? document.getElementById(key.id) : links.find((each) => each.getAttribute("href") === key.href);
+  (same || links[0])?.focus({ preventScroll: true });
+}
+
+function tellAge() {
+  const line = document.getElementById("freshness");
+  const age = Date.now() - heardAt;
+  const isStale = age > STALE_MS;
+  const text = isStale ? `last update ${duration(age / 1000)} ago` : "live";
+  line.hidden = false;
+  line.classList.toggle("stale", isStale);
+  document.body.classList.toggle("is-stale", isStale);
+  if (line.textContent !== text) line.textContent = text;
+}
