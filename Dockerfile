@@ -1,5 +1,13 @@
 # One image a service: docker build --build-arg SERVICE=ingest .
-# Behind a mirror of the package index: --secret id=pip,src=pip.conf; no layer and no history keeps it.
+# Behind mirrors of the package indexes: --secret id=pip,src=pip.conf --secret id=npm,src=.npmrc; no layer keeps them.
+FROM node:20-slim AS pages
+WORKDIR /pages
+COPY services/insights/pages/package.json services/insights/pages/package-lock.json ./
+RUN --mount=type=secret,id=npm,target=/root/.npmrc npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
+ && mkdir vendor && cp node_modules/htmx.org/dist/htmx.min.js node_modules/uplot/dist/uPlot.iife.min.js \
+      node_modules/uplot/dist/uPlot.min.css vendor/
+
+
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 RUN python -m venv --without-pip /venv
@@ -22,8 +30,9 @@ COPY iops iops
 COPY services/__init__.py services/
 COPY services/${SERVICE} services/${SERVICE}
 COPY ml/model/*.ubj ml/model/model_card.json ml/model/
-# Only insights scores. Byte code now: at run time the file system is read-only, and the user is nobody.
-RUN { [ "$SERVICE" = insights ] || rm -r ml; } \
+COPY --from=pages /pages/vendor /vendor
+# Only insights scores and has pages. Byte code now: at run time the file system is read-only, and the user is nobody.
+RUN if [ "$SERVICE" = insights ]; then cp -r /vendor services/insights/pages/static/; else rm -r ml; fi \
  && chmod -R a+rX . \
  && /venv/bin/python -m compileall -q /venv/lib .
 

@@ -30,7 +30,7 @@ def serve(create_app: Callable[[Chosen], ASGIApp], settings_class: type[Chosen])
     _raise_open_files()
     app = create_app(settings)
     server = _Server(server_config(app, settings))
-    server.stopping = getattr(getattr(app, "state", None), "stopping", None)
+    server.stopping = getattr(app, "stopping", None)
     server.run()
     if not server.started:
         sys.exit(1)

@@ -80,6 +80,10 @@ class Service(FastAPI):
     schemas: Mapping[str, Any] = {}
     quick: Mapping[str, ASGIApp] = {}
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.stopping = asyncio.Event()  # set when the process is told to end: what streams without an end stops then
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers as FastAPI does, but a POST to a quick endpoint goes straight there."""
         quick = self.quick.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
@@ -115,8 +119,7 @@ def create_service(
     """A service with the routes given, the health routes and `/internal/metrics`; its lifespan opens what they use.
 
     `sampled` names routes of which only a share (0-1) of the good answers is logged; `quick` the endpoints of POSTs
-    that cannot afford routing. `app.state.stopping` is set when the process is told to end: what streams without one
-    ends then.
+    that cannot afford routing.
     """
     app = Service(
         title=f"IOPS Dashboard: {name}",
@@ -131,7 +134,6 @@ def create_service(
         app.include_router(router)
     for _ in routes_with_roles(app):  # it raises where one does not say who may call it
         pass
-    app.state.stopping = asyncio.Event()
     if settings.auth == "off":
         app.state.gate = OpenGate()
     answer_errors(app)

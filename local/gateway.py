@@ -42,6 +42,8 @@ HOP_BY_HOP: Final = frozenset(
 # What we say ourselves; `expect` was answered by our own server.
 REPLACED: Final = frozenset({b"expect", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 
+EVENTS: Final = "text/event-stream"
+
 OWN_HEADERS: Final = AnswerHeaders()  # of the answers that are no service's
 REPLACED_IN_REPLY: Final = frozenset({b"date"})
 
@@ -76,6 +78,7 @@ class Gateway:
     def __init__(self, service_urls: Mapping[str, str]) -> None:
         self._service_urls = service_urls
         self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
+        self.stopping = asyncio.Event()  # set by the server that is told to end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -103,11 +106,27 @@ class Gateway:
             service = _service_for(scope["path"])
             request = _to_upstream(self._service_urls[service], Request(scope, receive))
             async with self._sent(request, service) as response:
-                await _pass_back(response, service, send)
+                if response.headers.get("content-type", "").startswith(EVENTS):
+                    await self._pass_events(response, service, receive, send)
+                else:
+                    await _pass_back(response, service, send)
         except IopsError as error:
             await _problem(error)(scope, receive, send)
         except ClientDisconnect:
             return  # nobody is left to answer, and the service sees its body end early
+
+    async def _pass_events(self, response: httpx.Response, service: str, receive: Receive, send: Send) -> None:
+        """What has no end, until its reader leaves or the gateway ends: nobody else would notice for long."""
+        passing = asyncio.create_task(_pass_back(response, service, send))
+        others = [asyncio.create_task(_gone(receive)), asyncio.create_task(self.stopping.wait())]
+        try:
+            await asyncio.wait([passing, *others], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (passing, *others):
+                task.cancel()
+            await asyncio.gather(passing, *others, return_exceptions=True)
+        if self.stopping.is_set():
+            await send({"type": "http.response.body", "body": b""})
 
     @asynccontextmanager
     async def _sent(self, request: httpx.Request, service: str) -> AsyncIterator[httpx.Response]:
@@ -176,6 +195,11 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
         if size_bytes > BODY_LIMIT_BYTES:
             raise _too_large()
         yield part
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _pass_back(response: httpx.Response, service: str, send: Send) -> None:

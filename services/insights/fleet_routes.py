@@ -164,7 +164,7 @@ async def listen(
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `streams` and `alerts` with the ids of the caller's that changed (null: many did), `tick`
     with the time every 5 s. It ends after 50 s; whoever listens comes again."""
-    stopping: asyncio.Event = request.app.state.stopping
+    stopping: asyncio.Event = request.app.stopping
     yield ServerSentEvent(event="tick", data=watch.clock(), retry=AGAIN_MS)
     seen, began_s = watch.fleet.version, time.monotonic()
     ticked_s = began_s
