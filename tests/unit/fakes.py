@@ -271,7 +271,7 @@ def _in_python(expression: str) -> CodeType:
             return f"values[{text!r}]"
         return text if text in ("attribute_exists", "attribute_not_exists", "begins_with") else f"attribute({text!r})"
 
-    python = re.sub(r"(?<![<>])=", "==", expression)
+    python = re.sub(r"(?<![<>])=", "==", expression).replace("<>", "!=")
     python = re.sub(r"(\S+) BETWEEN (\S+) AND (\S+)", r"(\2 <= \1 AND \1 <= \3)", python)
     return compile(re.sub(r"[:#]?[A-Za-z]\w*", word, python), expression, "eval")
 

@@ -25,8 +25,11 @@ from services.alerts.docket import Docket
 from services.alerts.routes import Alerts
 from services.insights.analyse import Analyst
 from services.insights.app import create_app as create_insights
+from services.insights.fleet import Fleet
+from services.insights.fleet_routes import Watch
 from services.insights.improve import Improver
 from services.insights.routes import Insights
+from services.insights.sparks import Sparks
 from services.insights.tell import Teller
 from tests.unit.builders import AT, a_batch, an_insight
 from tests.unit.fakes import FakeBus
@@ -87,6 +90,7 @@ class House:
         teller = Teller(table, clock, metrics, Improver(table, explainer, clock, metrics, sets_risk=lambda: False))
         insights, alerts = apps()
         insights.state.insights = Insights(table, clock)
+        self.watch = insights.state.watch = Watch(Fleet(table, clock), Sparks(table, clock, peek=lambda _: None), clock)
         insights.state.analyst = Analyst(
             table, self.scene.scorer, teller, explainer, clock=clock, sets_risk=lambda: False
         )
