@@ -17,6 +17,7 @@ from services.insights.session.desk import PageViewer
 router = APIRouter(include_in_schema=False)
 
 RISKS: Final = (60, 80)
+OLD_S: Final = 180.0  # what a risk is of then is not now
 
 
 @router.get("/")
@@ -50,6 +51,7 @@ async def show_fleet(
         wanted=wanted,
         now=watch.clock(),
         risks=RISKS,
+        old_s=OLD_S,
         states=list(State),
         is_filtered=bool(filters),
         page_url=lambda number: "/?" + urlencode({**filters, "page": number}),

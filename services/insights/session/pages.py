@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from iops.errors import IopsError, Unavailable
 from iops.problems import ERROR_RESPONSE, error_responses
+from services.insights.pages import assets
 
 LINK_SCRIPT: Final = Path(__file__).with_name("link.js").read_text()
 
@@ -18,7 +19,8 @@ HEADERS: Final = {"Referrer-Policy": "same-origin"}
 
 PAGE: Final = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<link rel="icon" href="{icon}" type="image/svg+xml"><link rel="stylesheet" href="{style}"></head>
 <body><main><h1>{title}</h1>
 {body}
 </main></body>
@@ -47,7 +49,8 @@ For {hours} hours it could do what you can: as {role}, on the streams {streams}.
 def page(title: str, template: str, *, status: int = 200, **texts: str) -> HTMLResponse:
     """A page; the texts are escaped."""
     body = template.format(**{name: escape(text) for name, text in texts.items()})
-    return HTMLResponse(PAGE.format(title=escape(title), body=body), status, HEADERS)
+    links = {"icon": assets.url_of("icon.svg"), "style": assets.url_of("style.css")}
+    return HTMLResponse(PAGE.format(title=escape(title), body=body, **links), status, HEADERS)
 
 
 def error_page(error: IopsError) -> HTMLResponse:
