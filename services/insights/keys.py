@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
-from ulid import ULID
 
 from iops import items
 from iops.audit import Deed, DeedKind
@@ -20,6 +20,7 @@ from iops.errors import Conflict, Forbidden, InvalidInput, NotFound, Problem
 from iops.keys import ApiKey, KeyName, RandomBytes, keep, new_key, new_key_id
 from iops.peppers import Peppers
 from iops.table import Table
+from iops.witness import deed_of
 
 ATTEMPTS: Final = 5  # where another admin, or a use that hashes it anew, changes the key at the same instant
 LONGEST_WAIT_S: Final = 0.05
@@ -53,11 +54,15 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does it, and from where."""
+    """Who does it, and by which request."""
 
     caller: Caller
-    address: str
-    request_id: str | None
+    request: Request
+
+    def deed(self, kind: DeedKind, key: ApiKey, *, now: datetime, **detail: str) -> Deed:
+        """As the audit has it, with the key's name."""
+        told = {"name": key.name} | detail
+        return deed_of(self.request, self.caller, kind, about=key.key_id, now=now, detail=told)
 
 
 async def create_key(desk: Desk, wish: KeyBody, actor: Actor) -> tuple[str, ApiKey]:
@@ -79,8 +84,8 @@ async def create_key(desk: Desk, wish: KeyBody, actor: Actor) -> tuple[str, ApiK
             created_by=actor.caller.name[:NAME_LIMIT],
             expires_at=now + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None,
         )
-        detail = {"name": kept.name, "role": kept.role.value, "streams": " ".join(kept.streams)}
-        await _store(desk, kept, None, _deed(actor, DeedKind.KEY_CREATED, kept, detail, now=now))
+        deed = actor.deed(DeedKind.KEY_CREATED, kept, now=now, role=kept.role, streams=" ".join(kept.streams))
+        await _store(desk, kept, None, deed)
         return key, kept
 
     return await _insisting(once)
@@ -98,8 +103,8 @@ async def rotate_key(desk: Desk, key_id: str, actor: Actor) -> tuple[str, ApiKey
             raise InvalidInput([Problem("key_id", f"the key {key_id} expired or was revoked; make another")])
         key = new_key(key_id, desk.random_bytes)
         after = before.rotated(key.encode(), desk.peppers().current, now=now)
-        detail = {"name": after.name, "until": f"{after.secrets[1].until}"}
-        await _store(desk, after, before, _deed(actor, DeedKind.KEY_ROTATED, after, detail, now=now))
+        deed = actor.deed(DeedKind.KEY_ROTATED, after, now=now, until=str(after.secrets[1].until))
+        await _store(desk, after, before, deed)
         return key, after
 
     return await _insisting(once)
@@ -113,7 +118,7 @@ async def revoke_key(desk: Desk, key_id: str, actor: Actor) -> ApiKey:
         if before.revoked_at is not None:
             return before
         after = before.revoked(now)
-        await _store(desk, after, before, _deed(actor, DeedKind.KEY_REVOKED, after, {"name": after.name}, now=now))
+        await _store(desk, after, before, actor.deed(DeedKind.KEY_REVOKED, after, now=now))
         return after
 
     return await _insisting(once)
@@ -131,20 +136,6 @@ async def read_key(desk: Desk, key_id: str, caller: Caller) -> ApiKey:
 
 async def _store(desk: Desk, key: ApiKey, before: ApiKey | None, deed: Deed) -> None:
     await desk.table.transact([{"Put": items.api_key_put(key, replaces=before)}, {"Put": items.deed_put(deed)}])
-
-
-def _deed(actor: Actor, kind: DeedKind, key: ApiKey, detail: Mapping[str, str], *, now: datetime) -> Deed:
-    return Deed(
-        deed_id=str(ULID.from_datetime(now)),
-        at=now,
-        kind=kind,
-        about=key.key_id,
-        by=actor.caller.name[:NAME_LIMIT],
-        role=actor.caller.role,
-        address=actor.address,
-        request_id=actor.request_id,
-        detail=dict(detail),
-    )
 
 
 async def _insisting(once: Callable[[], Awaitable[Done]]) -> Done:
