@@ -17,7 +17,7 @@ from iops.keys import ApiKey
 from iops.problems import error_responses
 from iops.request_line import note
 from iops.table import readable
-from services.insights.keys import Actor, Desk, KeyBody, create_key, revoke_key, rotate_key
+from services.insights.keys import Actor, KeyBody, Workshop, create_key, revoke_key, rotate_key
 from services.insights.routes import Cursor, Limit, Service
 
 router = APIRouter(tags=["keys"])
@@ -60,14 +60,14 @@ class KeyPage(BaseModel):
     cursor: str | None
 
 
-async def _desk(request: Request, insights: Service) -> Desk:
+async def _workshop(request: Request, insights: Service) -> Workshop:
     gate = gate_of(request)
     if isinstance(gate, OpenGate):
         raise Forbidden("IOPS_AUTH=off: everybody is let in here, and nobody by a key")
-    return Desk(insights.table, insights.clock, gate.keys.peppers)
+    return Workshop(insights.table, insights.clock, gate.keys.peppers)
 
 
-Keys = Annotated[Desk, Depends(_desk)]
+Keys = Annotated[Workshop, Depends(_workshop)]
 KeyId = Annotated[str, Path(max_length=64)]
 EVERY_KEY: Final = Caller("the list of keys", Role.ADMIN)  # what is beyond who asks is left out after the read
 

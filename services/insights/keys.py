@@ -43,7 +43,7 @@ class KeyBody(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Workshop:
     """What keys are made with."""
 
     table: Table
@@ -65,68 +65,68 @@ class Actor:
         return deed_of(self.request, self.caller, kind, about=key.key_id, now=now, detail=told)
 
 
-async def create_key(desk: Desk, wish: KeyBody, actor: Actor) -> tuple[str, ApiKey]:
+async def create_key(workshop: Workshop, wish: KeyBody, actor: Actor) -> tuple[str, ApiKey]:
     """The whole key, to be shown once, and what is kept of it. Raises Forbidden where its maker may do less."""
     streams = tuple(dict.fromkeys(wish.streams))
     if not actor.caller.may_give(wish.role, streams):
         raise Forbidden(f"{actor.caller.name} may not make a key with more streams or another role than its own")
 
     async def once() -> tuple[str, ApiKey]:
-        now, key_id = desk.clock(), new_key_id(desk.random_bytes)
-        key = new_key(key_id, desk.random_bytes)
+        now, key_id = workshop.clock(), new_key_id(workshop.random_bytes)
+        key = new_key(key_id, workshop.random_bytes)
         kept = ApiKey(
             key_id=key_id,
             name=wish.name,
             role=wish.role,
             streams=streams,
-            secrets=(keep(key.encode(), desk.peppers().current),),
+            secrets=(keep(key.encode(), workshop.peppers().current),),
             created_at=now,
             created_by=actor.caller.name[:NAME_LIMIT],
             expires_at=now + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None,
         )
         deed = actor.deed(DeedKind.KEY_CREATED, kept, now=now, role=kept.role, streams=" ".join(kept.streams))
-        await _store(desk, kept, None, deed)
+        await _store(workshop, kept, None, deed)
         return key, kept
 
     return await _insisting(once)
 
 
-async def rotate_key(desk: Desk, key_id: str, actor: Actor) -> tuple[str, ApiKey]:
+async def rotate_key(workshop: Workshop, key_id: str, actor: Actor) -> tuple[str, ApiKey]:
     """A key with a new secret. The one before holds an hour more, and one that was rotated before that ends now.
 
     Raises NotFound, Forbidden, and InvalidInput for a key that has ended.
     """
 
     async def once() -> tuple[str, ApiKey]:
-        before, now = await read_key(desk, key_id, actor.caller), desk.clock()
+        before, now = await read_key(workshop, key_id, actor.caller), workshop.clock()
         if before.has_ended(now):
             raise InvalidInput([Problem("key_id", f"the key {key_id} expired or was revoked; make another")])
-        key = new_key(key_id, desk.random_bytes)
-        after = before.rotated(key.encode(), desk.peppers().current, now=now)
+        key = new_key(key_id, workshop.random_bytes)
+        after = before.rotated(key.encode(), workshop.peppers().current, now=now)
         deed = actor.deed(DeedKind.KEY_ROTATED, after, now=now, until=str(after.secrets[1].until))
-        await _store(desk, after, before, deed)
+        await _store(workshop, after, before, deed)
         return key, after
 
     return await _insisting(once)
 
 
-async def revoke_key(desk: Desk, key_id: str, actor: Actor) -> ApiKey:
+async def revoke_key(workshop: Workshop, key_id: str, actor: Actor) -> ApiKey:
     """The key, ended; as it is where it was revoked before. Raises NotFound, and Forbidden."""
 
     async def once() -> ApiKey:
-        before, now = await read_key(desk, key_id, actor.caller), desk.clock()
+        before, now = await read_key(workshop, key_id, actor.caller), workshop.clock()
         if before.revoked_at is not None:
             return before
         after = before.revoked(now)
-        await _store(desk, after, before, actor.deed(DeedKind.KEY_REVOKED, after, now=now))
+        await _store(workshop, after, before, actor.deed(DeedKind.KEY_REVOKED, after, now=now))
         return after
 
     return await _insisting(once)
 
 
-async def read_key(desk: Desk, key_id: str, caller: Caller) -> ApiKey:
+async def read_key(workshop: Workshop, key_id: str, caller: Caller) -> ApiKey:
     """A key as its row has it. Raises NotFound, and Forbidden where the caller may do less than its holder."""
-    key = await desk.table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
+    key = await workshop.table.get_readable(items.api_key_key(key_id), items.item_to_api_key)
     if key is None:
         raise NotFound(f"there is no key {key_id!r}, or it ended more than a year ago")
     if not caller.may_give(key.role, key.streams):
@@ -134,8 +134,8 @@ async def read_key(desk: Desk, key_id: str, caller: Caller) -> ApiKey:
     return key
 
 
-async def _store(desk: Desk, key: ApiKey, before: ApiKey | None, deed: Deed) -> None:
-    await desk.table.transact([{"Put": items.api_key_put(key, replaces=before)}, {"Put": items.deed_put(deed)}])
+async def _store(workshop: Workshop, key: ApiKey, before: ApiKey | None, deed: Deed) -> None:
+    await workshop.table.transact([{"Put": items.api_key_put(key, replaces=before)}, {"Put": items.deed_put(deed)}])
 
 
 async def _insisting(once: Callable[[], Awaitable[Done]]) -> Done:
