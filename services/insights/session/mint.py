@@ -14,7 +14,7 @@ from fastapi import Request
 from iops import items
 from iops.audit import DeedKind
 from iops.auth import Caller
-from iops.errors import Forbidden, Unauthenticated
+from iops.errors import Conflict, ExpiredCode, Forbidden, Unauthenticated
 from iops.gate import key_of
 from iops.items import Item
 from iops.keyring import makers_hold
@@ -50,10 +50,10 @@ async def grant_of(desk: Desk, request: Request, caller: Caller) -> Grant:
     return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=ends_at, made_from=made_from)
 
 
-async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item) -> Minted:
+async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item, gone: str) -> Minted:
     """A new key, in one transaction with the row that it is for and the deed: of two who come, one gets a key.
 
-    Raises Conflict for the other, Unauthenticated where the maker's own key has ended.
+    Raises ExpiredCode, which says `gone`, for the other, and Unauthenticated where the maker's own key has ended.
     """
     now = desk.clock()
     expires_at = min(now + KEY_LIFE, grant.ends_at or now + KEY_LIFE)
@@ -75,7 +75,10 @@ async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: 
     giver = Caller(grant.name, grant.role, grant.streams)
     deed = deed_of(request, giver, DeedKind.KEY_CREATED, about=key.key_id, now=now, detail=detail)
     puts = (items.api_key_put(key, replaces=None), items.deed_put(deed))
-    await desk.table.transact([{"Delete": takes}, *({"Put": put} for put in puts)])
+    try:
+        await desk.table.transact([{"Delete": takes}, *({"Put": put} for put in puts)])
+    except Conflict as error:
+        raise ExpiredCode(gone) from error
     return Minted(text, expires_at)
 
 
