@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, Final
 
 from bench import processes
-from bench.bodies import fleet_of, requests
+from bench.bodies import DAY_MS, STEP_MS, fleet_of, requests
 from bench.check import opened_table
 from bench.load import Client, Request
 from iops import clock, contract, items
@@ -27,10 +27,7 @@ STREAMS: Final = 200
 CONNECTIONS: Final = 64
 ROUNDS: Final = 12
 ROUND_S: Final = 1.5
-STEP_MS: Final = 1_000
-DAY_MS: Final = 86_400_000
 ADMISSIONS: Final = 200_000
-LIMITS: Final = {"IOPS_STREAM_RATE": "100000", "IOPS_STREAM_BURST": "100000"}
 
 
 async def measure() -> dict[str, Any]:
@@ -40,8 +37,8 @@ async def measure() -> dict[str, Any]:
         supervisor.start(processes.table_double(table_port))
         async with opened_table(processes.url_of(table_port)) as table:
             peppers, key = await _make_key(table, folder / "secrets.json")
-            keyed = {**LIMITS, "IOPS_AUTH": "on", "IOPS_SECRETS_FILE": str(folder / "secrets.json")}
-            supervisor.start(processes.ingest(open_port, table_port, {**LIMITS, "IOPS_AUTH": "off"}, name="open"))
+            keyed = {"IOPS_AUTH": "on", "IOPS_SECRETS_FILE": str(folder / "secrets.json")}
+            supervisor.start(processes.ingest(open_port, table_port, name="open"))
             supervisor.start(processes.ingest(keyed_port, table_port, keyed, name="keyed"))
             streams, now_ms = fleet_of(STREAMS, name="bench"), int(time.time() * 1000)
             header = f"X-API-Key: {key}"

@@ -13,6 +13,8 @@ from ml.simulate import Fleet, Stream, samples
 
 DISKS_PER_HOST: Final = 4
 INTERVAL_S: Final = 1.0
+STEP_MS: Final = 1_000  # between two samples of a stream
+DAY_MS: Final = 86_400_000
 SEED: Final = 7
 MIDDAY: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)  # of the simulated fleet: the same load in every run
 SLOT_TEXT: Final = "2000-01-01T00:00:00.000Z"  # where an instant will stand

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from agent.settings import AgentSettings
 from bench import processes
-from bench.bodies import Sent, fleet_of, requests
+from bench.bodies import DAY_MS, STEP_MS, Sent, fleet_of, requests
 from bench.check import count_missing
 from bench.cost import measure_density, monthly_write_usd
 from bench.figures import Round, Rounds, open_loop_figures
@@ -32,10 +32,6 @@ WARM_UP_S: Final = 1.0
 STEADY_RPS: Final = 2_000.0
 BURST_RPS: Final = 4_000.0
 PRICED_SAMPLES_PER_S: Final = (0.1, 1.0, 10.0)
-STEP_MS: Final = 1_000  # between two samples of a stream
-DAY_MS: Final = 86_400_000
-# 200 streams tell of 10 and 20 samples a second here, as a fleet of thousands would; the rate of one is not the matter.
-SETTINGS: Final = {"IOPS_STREAM_RATE": "100000", "IOPS_STREAM_BURST": "100000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ class Bench:
     def __init__(self, supervisor: Supervisor) -> None:
         self.table_port, self.ingest_port, self.ceiling_port = (processes.free_port() for _ in range(3))
         supervisor.start(processes.table_double(self.table_port))
-        supervisor.start(processes.ingest(self.ingest_port, self.table_port, SETTINGS))
+        supervisor.start(processes.ingest(self.ingest_port, self.table_port))
         supervisor.start(processes.web("ceiling", "bench.ceiling:create_app", self.ceiling_port))
         self.pids = supervisor.pids
         self.acknowledged: list[Sent] = []

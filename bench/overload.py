@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from bench import processes
-from bench.bodies import requests
+from bench.bodies import DAY_MS, STEP_MS, requests
 from bench.figures import percentile
 from bench.load import Client, Tally
 from local.supervisor import Supervisor
@@ -21,14 +21,7 @@ WAITING_SAMPLES_LIMIT: Final = 60_000  # 120 requests, 2.4 s of such a table
 # More requests on their way than the queue may hold, or the sender would wait and the queue could never be full.
 CONNECTIONS: Final = 400
 FIRST_SIGHT_LIMIT_S: Final = 60.0
-STEP_MS: Final = 1_000
-DAY_MS: Final = 86_400_000
-SETTINGS: Final = {
-    "IOPS_WAITING_SAMPLES_LIMIT": str(WAITING_SAMPLES_LIMIT),
-    "IOPS_STORE_WRITERS": "1",
-    "IOPS_STREAM_RATE": "100000",
-    "IOPS_STREAM_BURST": "100000",
-}
+SETTINGS: Final = {"IOPS_WAITING_SAMPLES_LIMIT": str(WAITING_SAMPLES_LIMIT), "IOPS_STORE_WRITERS": "1"}
 
 
 class Overload:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import httpx
 
 from bench import processes
+from bench.bodies import STEP_MS
 from bench.check import count_stored
-from bench.ingest import SETTINGS, say
+from bench.ingest import say
 from bench.load import Client, Request
 from bench.remote_write import SERIES_PER_DISK, disks_of, requests
 from local.supervisor import Child, Supervisor
@@ -21,7 +22,6 @@ from local.supervisor import Child, Supervisor
 DISKS: Final = 200
 ROUNDS: Final = {60: 40, 6: 120}  # samples a series in one request: requests of each host, the first to warm up
 LANES: Final = 10  # connections; each host keeps to one, so that none of its requests overtakes the last
-STEP_MS: Final = 1_000
 BEGIN_MS_AGO: Final = 3 * 3_600_000
 WRITE_PATH: Final = "/api/v1/write"
 
@@ -105,7 +105,7 @@ async def _ingest(bodies: Bodies, limit_s: float) -> dict[str, Any]:
     with processes.supervised() as (supervisor, _):
         table_port, port = processes.free_port(), processes.free_port()
         supervisor.start(processes.table_double(table_port))
-        supervisor.start(processes.ingest(port, table_port, SETTINGS))
+        supervisor.start(processes.ingest(port, table_port))
         async with httpx.AsyncClient(base_url=processes.url_of(port), trust_env=False) as client:
             if (await client.post(WRITE_PATH)).status_code == httpx.codes.NOT_FOUND:
                 raise Skipped(f"this ingest has no {WRITE_PATH}")

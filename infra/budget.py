@@ -11,14 +11,15 @@ from infra.config import Config
 
 SPENT_PERCENTS: Final = (50, 80, 100)
 FORECAST_PERCENT: Final = 100
-COST_TAG: Final = "user:project$iops-dashboard"  # the tag that every resource has, as Budgets spells it
+PROJECT: Final = "iops-dashboard"  # of the tag that every resource has, by its stack's configuration
 
 
 class Budget(pulumi.ComponentResource):
     """Free, as it does nothing but mail. It mails by itself: its mailboxes need not confirm, as a topic's must.
 
-    It counts what has the tag `project`, which somebody has to activate once, in Billing, as a cost allocation tag;
-    before that, and for what AWS cannot tag, it counts nothing.
+    It counts what has the tags `project` and `environment` of its stack: two stacks of one account have a budget each.
+    Somebody has to activate both once, in Billing, as cost allocation tags; before that, and for what AWS cannot tag,
+    it counts nothing.
     """
 
     def __init__(self, config: Config, *, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -31,12 +32,20 @@ class Budget(pulumi.ComponentResource):
             limit_amount=f"{config.budget_usd:.2f}",
             limit_unit="USD",
             time_unit="MONTHLY",
-            cost_filters=[aws.budgets.BudgetCostFilterArgs(name="TagKeyValue", values=[COST_TAG])],
+            filter_expression=aws.budgets.BudgetFilterExpressionArgs(
+                ands=[_tag("project", PROJECT), _tag("environment", config.environment)]
+            ),
+            metrics="UnblendedCost",  # what the invoice says
             # Budgets takes no notification without a reader.
             notifications=[*actual, _mail(config, FORECAST_PERCENT, "FORECASTED")] if config.alert_emails else [],
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})
+
+
+def _tag(key: str, value: str) -> aws.budgets.BudgetFilterExpressionAndArgs:
+    tags = aws.budgets.BudgetFilterExpressionAndTagsArgs(key=key, values=[value])
+    return aws.budgets.BudgetFilterExpressionAndArgs(tags=tags)
 
 
 def _mail(config: Config, percent: int, kind: str) -> aws.budgets.BudgetNotificationArgs:

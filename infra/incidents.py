@@ -81,8 +81,6 @@ def _of_balancer(watched: Watched) -> Iterator[Incident]:
         "One POST in a hundred takes more than a second; agents give up after ten.",
         of_targets(watched, "ingest", "TargetResponseTime", "p99"),  # insights may take 20 s by design
         above=1.0,
-        period_s=300,
-        points=3,
     )
 
 
@@ -103,7 +101,6 @@ def _of_service(watched: Watched, service: str) -> Iterator[Incident]:
         of_tasks(watched, service, "CPUUtilization", "Average"),
         about=service,
         above=85,
-        period_s=300,
         points=3,  # scaling out takes five minutes
     )
     yield _one(
@@ -112,7 +109,6 @@ def _of_service(watched: Watched, service: str) -> Iterator[Incident]:
         of_tasks(watched, service, "MemoryUtilization", "Maximum"),
         about=service,
         above=90,
-        period_s=300,
         points=2,
     )
 
@@ -167,7 +163,6 @@ def _of_queues() -> Iterator[Incident]:
             meaning,
             of_queue(queue, "ApproximateNumberOfMessagesVisible"),
             above=0,
-            period_s=300,
             points=1,  # it stays until somebody takes it
         )
 
@@ -178,8 +173,6 @@ def _of_insights(watched: Watched) -> Iterator[Incident]:
         "A tenth of the streams are scored by another scorer than they should be.",
         of_ours("insights", "ScorerFallbackRatio", "Average"),
         above=0.1,
-        period_s=300,
-        points=3,
     )
     yield _one(
         "explainer-fallbacks",
@@ -187,22 +180,18 @@ def _of_insights(watched: Watched) -> Iterator[Incident]:
         of_ours("insights", "ExplainerFallbackRatio", "Average"),
         above=0.5,
         period_s=900,  # questions are rare
-        points=3,
     )
     yield _one(
         "bedrock-throttles",
         "Bedrock refuses calls: the account's quota for the model is too small.",
         of_ours("insights", "BedrockThrottles", "Sum"),
         above=10,
-        period_s=300,
-        points=3,
     )
     yield _one(
         "llm-budget",
         "Language models have used 80 % of the day's money (flag llm_daily_usd); at 100 % the template words all.",
         of_ours("insights", "LlmBudgetRatio"),
         above=0.8,
-        period_s=300,
         points=1,  # it falls only at midnight
     )
     yield _one(
@@ -210,8 +199,6 @@ def _of_insights(watched: Watched) -> Iterator[Incident]:
         "Several hosts send no samples at once; of one alone its alert tells.",
         of_ours("insights", "SilentAgents"),
         above=max(1, watched.config.streams // 100),
-        period_s=300,
-        points=3,
     )
 
 
@@ -242,12 +229,12 @@ def _one(
     metric: Metric,
     *,
     above: float,
-    period_s: int,
-    points: int,
+    period_s: int = 300,
+    points: int = 3,
     about: str = "",
     missing: Missing = "notBreaching",
 ) -> Incident:
-    """Of one metric, above in each of so many periods."""
+    """Of one metric, above in each of so many periods; in most cases for a quarter of an hour."""
     return Incident(
         name=f"{section}-{about}" if about else section,
         section=section,

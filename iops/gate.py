@@ -20,12 +20,12 @@ from fastapi.params import Depends
 from starlette.types import Scope
 
 from iops import contract
+from iops.allowance import Allowance
 from iops.auth import Caller, Role
 from iops.clock import Clock
-from iops.errors import Forbidden, Unauthenticated
+from iops.errors import Forbidden, Unauthenticated, Unavailable
 from iops.keyring import KeyRing
 from iops.loopback import is_loopback_host, is_loopback_url
-from iops.misses import Misses
 from iops.observability import Metrics
 from iops.peppers import Peppers
 from iops.secrets import open_secret
@@ -35,6 +35,9 @@ from iops.table import Table
 SESSION_COOKIE: Final = b"iops_session"
 SECURE_SESSION_COOKIE: Final = b"__Host-" + SESSION_COOKIE  # a browser takes it only by https, for the whole host
 CALLER: Final = "iops.caller"  # of a request, in its scope
+MISSES_BURST: Final = 60  # unknown keys or tokens of one address; each costs a read, or a look at a signature
+MISS_EVERY_S: Final = 2.0  # then one more
+MISSES_RETRY_S: Final = 30
 KEY_BEGINNING: Final = b"iops_"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HOW: Final = "send an API key as X-API-Key, or sign in; `iops keys create` makes a key"
@@ -79,7 +82,7 @@ class Gate:
         self.keys, self._people, self._origin = keys, people, origin
         # Over https the other name counts for nothing: a page of a neighbouring host could have planted it.
         self._cookie = SECURE_SESSION_COOKIE if origin.startswith("https:") else SESSION_COOKIE
-        self._misses = Misses(monotonic_s)
+        self._misses = Allowance(monotonic_s, burst=MISSES_BURST, every_s=MISS_EVERY_S)
 
     def known(self, scope: Scope) -> Caller | None:
         """The caller, where that takes neither table nor cryptography of people: the way of nearly all telemetry."""
@@ -110,12 +113,13 @@ class Gate:
         address, text = address_of(scope), credential.text
         token = None if text.startswith(KEY_BEGINNING) else text.decode("latin-1")
         is_remembered = self.keys.remembers(text) if token is None else self._people.remembers(token)
-        if not is_remembered:  # or one agent with a bad key stops all, and everybody, behind its address
-            self._misses.check(address)
+        # What is remembered comes in, or one agent with a bad key stops all, and everybody, behind its address.
+        if not is_remembered and not self._misses.has(address):  # 503: telemetry that meets a 429 is dropped by some
+            raise Unavailable("too many unknown keys came from your address", retry_after_s=MISSES_RETRY_S)
         try:
             return await (self.keys.caller_of(text) if token is None else self._people.caller_of(token))
         except Unauthenticated:
-            self._misses.note(address)
+            self._misses.use(address)
             raise
 
     def _check_origin(self, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Writes down who did what, of a request: for the programs that carry python-ulid."""
+"""Writes down who did what, of a request or beside the services: for the programs that carry python-ulid."""
 
 from __future__ import annotations
 
@@ -23,11 +23,6 @@ DETAIL_LIMIT: Final = 300  # characters of each value; the whole text lies with 
 _redactor: Final = Redactor()
 
 
-def new_deed_id(now: datetime) -> str:
-    """Ids of later deeds come later in the alphabet."""
-    return str(ULID.from_datetime(now))
-
-
 def deed_of(
     request: Request,
     caller: Caller,
@@ -38,26 +33,35 @@ def deed_of(
     detail: Mapping[str, object] | None = None,
 ) -> Deed:
     """What the caller of a request does now; `detail` without what is None in it."""
+    deed = deed_beside(caller.name, kind, about=about, now=now, detail=detail)
+    address = _one_line(address_of(request.scope), limit=ADDRESS_LIMIT)
+    return deed.model_copy(update={"role": caller.role, "address": address, "request_id": REQUEST_ID.get()})
+
+
+def deed_beside(
+    by: str, kind: DeedKind, *, about: str, now: datetime, detail: Mapping[str, object] | None = None
+) -> Deed:
+    """What somebody does without a request to a service. Ids of later deeds come later in the alphabet."""
     told = {
-        name: one_line(str(value), limit=DETAIL_LIMIT) for name, value in (detail or {}).items() if value is not None
+        name: _one_line(str(value), limit=DETAIL_LIMIT) for name, value in (detail or {}).items() if value is not None
     }
     return Deed(
-        deed_id=new_deed_id(now),
+        deed_id=str(ULID.from_datetime(now)),
         at=now,
         kind=kind,
-        about=one_line(about, limit=NAME_LIMIT),
-        by=one_line(caller.name, limit=NAME_LIMIT),
-        role=caller.role,
-        address=one_line(address_of(request.scope), limit=ADDRESS_LIMIT),
-        request_id=REQUEST_ID.get(),
+        about=_one_line(about, limit=NAME_LIMIT),
+        by=_one_line(by, limit=NAME_LIMIT),
+        role=None,
+        address=None,
+        request_id=None,
         detail=told,
     )
 
 
-def one_line(text: str, *, limit: int) -> str:
+def _one_line(text: str, *, limit: int) -> str:
     """Other people's words as a row of the audit may have them: printable, short, and no secret that looks like one.
 
-    >>> one_line("a\\x1b[31m\\nb\\u202e", limit=80)
+    >>> _one_line("a\\x1b[31m\\nb\\u202e", limit=80)
     'a[31m b'
     """
     line = _redactor.text(" ".join(harmless(text).split()))

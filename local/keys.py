@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ulid import ULID
-
 from iops import contract, items
 from iops.audit import Deed, DeedKind
 from iops.auth import Role
@@ -18,6 +16,7 @@ from iops.peppers import Peppers
 from iops.private_file import read_private, write_private
 from iops.secrets import FileSource, SecretUnread, parse_document
 from iops.table import Table, readable
+from iops.witness import deed_beside
 from local.errors import SetupFailed
 
 MAKER = "iops up"
@@ -79,14 +78,5 @@ def _read(path: Path) -> bytes:
 
 
 def _deed(key: ApiKey) -> Deed:
-    return Deed(
-        deed_id=str(ULID.from_datetime(key.created_at)),
-        at=key.created_at,
-        kind=DeedKind.KEY_CREATED,
-        about=key.key_id,
-        by=key.created_by,
-        role=None,
-        address=None,
-        request_id=None,
-        detail={"name": key.name, "role": key.role.value, "streams": " ".join(key.streams)},
-    )
+    detail = {"name": key.name, "role": key.role, "streams": " ".join(key.streams)}
+    return deed_beside(key.created_by, DeedKind.KEY_CREATED, about=key.key_id, now=key.created_at, detail=detail)

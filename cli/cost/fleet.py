@@ -55,7 +55,6 @@ EPISODE_S: Final = 600.0  # how long a disk looks bad; its agent then sends at o
 EARLY_EVERY_S: Final = 10.0
 LINE_BYTES: Final = 300  # of a log line, with what CloudWatch adds
 FIGURES_BYTES: Final = 500  # of the line a minute that carries a service's metrics; seen: 420
-PROBES_PER_MINUTE: Final = 3 * 4  # of a task: two balancer nodes and the container's own, each 15 s, a line each
 LOGGED_RATIO: Final = 0.01  # of the 202s (IOPS_LOG_RATIO)
 REQUEST_BYTES: Final = 2_500
 RESPONSE_BYTES: Final = 500

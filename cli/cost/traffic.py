@@ -23,15 +23,13 @@ def queue_requests(fleet: Fleet, tasks: Tasks) -> Quantity:
 
 
 def log_gb(fleet: Fleet, tasks: Tasks) -> Quantity:
-    """What CloudWatch takes in."""
+    """What CloudWatch takes in. Health checks write no line while they are answered well."""
     all_tasks = sum(tasks.values())
     requests = fleet.requests * of.LOGGED_RATIO
-    probes = all_tasks * of.PROBES_PER_MINUTE * MONTH_MINUTES
-    lines = (requests + fleet.messages + probes) * of.LINE_BYTES / GB
+    lines = (requests + fleet.messages) * of.LINE_BYTES / GB
     figures = all_tasks * MONTH_MINUTES * of.FIGURES_BYTES / GB
     how = (
-        f"({requests:,.0f} requests + {fleet.messages:,.0f} scorings + {probes:,.0f} health checks) x {of.LINE_BYTES} B"
-        f" + {figures:.2f} GB of figures"
+        f"({requests:,.0f} requests + {fleet.messages:,.0f} scorings) x {of.LINE_BYTES} B + {figures:.2f} GB of figures"
     )
     return Quantity(lines + figures, how)
 

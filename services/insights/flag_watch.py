@@ -14,7 +14,7 @@ from iops.errors import Conflict, Unavailable
 from iops.flags import FlagReader, Flags, FlagsUnread, parse_flags
 from iops.items import UNREADABLE, Item
 from iops.table import Table
-from iops.witness import NAME_LIMIT, new_deed_id, one_line
+from iops.witness import deed_beside
 
 log = structlog.get_logger()
 
@@ -65,20 +65,11 @@ class FlagWatch:
         await self._table.transact(writes)
 
     async def _deed(self, before: Flags, now: Flags) -> Deed:
-        source, at = self._reader.source, self._clock()
+        source = self._reader.source
         by = await source.changed_by(now) or f"whoever changed {source.name}"
         changes = {flag: (getattr(before, flag), value) for flag, value in now if value != getattr(before, flag)}
-        return Deed(
-            deed_id=new_deed_id(at),
-            at=at,
-            kind=DeedKind.FLAGS_CHANGED,
-            about=one_line(source.name, limit=NAME_LIMIT),
-            by=one_line(by, limit=NAME_LIMIT),
-            role=None,
-            address=None,
-            request_id=None,
-            detail={flag: f"{_word(old)} -> {_word(new)}" for flag, (old, new) in changes.items()},
-        )
+        detail = {flag: f"{_word(old)} -> {_word(new)}" for flag, (old, new) in changes.items()}
+        return deed_beside(by, DeedKind.FLAGS_CHANGED, about=source.name, now=self._clock(), detail=detail)
 
 
 def _seen(row: Item | None) -> Flags | None:

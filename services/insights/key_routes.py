@@ -12,13 +12,12 @@ from iops import items
 from iops.auth import Caller, Role
 from iops.body import body_schema, read_body
 from iops.errors import BodyTooLarge, Conflict, Forbidden, InvalidInput, NotFound, SlowBody, TableUnavailable
-from iops.gate import Admin, OpenGate, address_of, gate_of
+from iops.gate import Admin, OpenGate, gate_of
 from iops.keys import ApiKey
-from iops.observability import REQUEST_ID
 from iops.problems import error_responses
 from iops.request_line import note
 from iops.table import readable
-from services.insights.keys import Actor, Desk, KeyBody, create_key, revoke_key, rotate_key
+from services.insights.keys import Actor, KeyBody, Workshop, create_key, revoke_key, rotate_key
 from services.insights.routes import Cursor, Limit, Service
 
 router = APIRouter(tags=["keys"])
@@ -61,14 +60,14 @@ class KeyPage(BaseModel):
     cursor: str | None
 
 
-async def _desk(request: Request, insights: Service) -> Desk:
+async def _workshop(request: Request, insights: Service) -> Workshop:
     gate = gate_of(request)
     if isinstance(gate, OpenGate):
         raise Forbidden("IOPS_AUTH=off: everybody is let in here, and nobody by a key")
-    return Desk(insights.table, insights.clock, gate.keys.peppers)
+    return Workshop(insights.table, insights.clock, gate.keys.peppers)
 
 
-Keys = Annotated[Desk, Depends(_desk)]
+Keys = Annotated[Workshop, Depends(_workshop)]
 KeyId = Annotated[str, Path(max_length=64)]
 EVERY_KEY: Final = Caller("the list of keys", Role.ADMIN)  # what is beyond who asks is left out after the read
 
@@ -83,7 +82,7 @@ async def post_key(request: Request, keys: Keys, caller: Admin) -> MadeKey:
     """Makes a key; its secret is shown in this answer and never again. Of an admin whose own streams are bound, the
     key's streams must lie within them (403)."""
     body = await read_body(request, KeyBody)
-    key, kept = await create_key(keys, body, Actor(caller, address_of(request.scope), REQUEST_ID.get()))
+    key, kept = await create_key(keys, body, Actor(caller, request))
     note(request, deed="create_key", key_id=kept.key_id, by=caller.name)
     return MadeKey(key=key, view=_view(kept, keys.clock()))
 
@@ -102,7 +101,7 @@ async def post_rotation(request: Request, keys: Keys, caller: Admin, key_id: Key
     """Gives a key a new secret. The secret before it holds one more hour, so that its holders can change over; two
     hold at most, so a second rotation within the hour ends the oldest at once (within 60 s everywhere). A key that
     expired or was revoked is a 422."""
-    key, kept = await rotate_key(keys, key_id, Actor(caller, address_of(request.scope), REQUEST_ID.get()))
+    key, kept = await rotate_key(keys, key_id, Actor(caller, request))
     note(request, deed="rotate_key", key_id=key_id, by=caller.name)
     return MadeKey(key=key, view=_view(kept, keys.clock()))
 
@@ -110,7 +109,7 @@ async def post_rotation(request: Request, keys: Keys, caller: Admin, key_id: Key
 @router.delete("/keys/{key_id}", responses=ERRORS)
 async def delete_key(request: Request, keys: Keys, caller: Admin, key_id: KeyId) -> KeyView:
     """Revokes a key: it holds nowhere after 60 s. Twice is once. It stays in lists for a year."""
-    kept = await revoke_key(keys, key_id, Actor(caller, address_of(request.scope), REQUEST_ID.get()))
+    kept = await revoke_key(keys, key_id, Actor(caller, request))
     note(request, deed="revoke_key", key_id=key_id, by=caller.name)
     return _view(kept, keys.clock())
 

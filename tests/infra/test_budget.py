@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from infra.budget import Budget
-from infra.config import Config
+from infra.config import Config, Environment
 from infra.operations import Operations
 from iops import contract
 from tests.infra.declared import declare
@@ -21,10 +23,13 @@ def test_mails_go_out_at_half_at_most_at_all_and_when_all_is_foreseen() -> None:
     assert all(each["subscriberEmailAddresses"] == list(MAILS) for each in budget["notifications"])
 
 
-def test_only_what_has_our_tag_counts() -> None:
-    budget = declare(lambda: Budget(Config()).urn).one(BUDGET).inputs
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_only_what_has_the_tags_of_its_own_stack_counts(environment: Environment) -> None:
+    budget = declare(lambda: Budget(Config(environment=environment)).urn).one(BUDGET).inputs
 
-    assert budget["costFilters"] == [{"name": "TagKeyValue", "values": ["user:project$iops-dashboard"]}]
+    tags = [each["tags"] for each in budget["filterExpression"]["ands"]]
+    assert tags == [{"key": "project", "values": ["iops-dashboard"]}, {"key": "environment", "values": [environment]}]
+    assert budget["metrics"] == "UnblendedCost"
     assert budget["notifications"] == []
 
 

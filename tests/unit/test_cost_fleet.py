@@ -78,3 +78,8 @@ def test_every_price_has_a_unit_and_a_page() -> None:
 
     assert "public price list, us-east-1" in prices.source
     assert all(price.usd > 0 and price.unit and price.page.startswith("https://") for price in prices.prices.values())
+
+
+def test_logs_are_scorings_a_hundredth_of_the_requests_and_figures_but_no_health_checks() -> None:
+    # (445,300 scorings + 4,453 requests) x 300 B, and 3 tasks x 43,800 minutes x 500 B
+    assert traffic.log_gb(Fleet(), TASKS).amount == pytest.approx(0.1349 + 0.0657, abs=0.0001)

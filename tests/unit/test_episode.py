@@ -104,6 +104,21 @@ def test_it_fires_five_minutes_at_least() -> None:
     assert episode.pass_time(calm, now=AT + 5 * MINUTE) is not None
 
 
+def test_what_recovers_in_the_instant_it_opened_is_told_all_the_same() -> None:
+    step = take(85)
+    assert step is not None
+    calm = recover(step.alert, now=AT)  # the service was behind: it met both in one pass, before it told anybody
+
+    told = episode.pass_time(calm, now=AT)
+
+    assert episode.due_at(calm) == AT
+    assert told is not None
+    assert (told.wish, told.change.what) == (Wish.TELL, "told")
+    ended = episode.pass_time(calm.model_copy(update={"page_id": "p", "told_at": AT}), now=AT + 10 * MINUTE)
+    assert ended is not None
+    assert ended.wish is Wish.END
+
+
 def test_what_comes_back_within_30_minutes_is_the_same_episode() -> None:
     step = take(85, a_resolved(told_at=AT - HOUR, opened_at=AT - HOUR, reopened=1), now=AT + 29 * MINUTE)
 

@@ -243,7 +243,7 @@ async def test_a_token_that_ended_is_not_remembered() -> None:
 
 
 async def test_many_addresses_that_miss_are_remembered_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("iops.misses.ADDRESSES_LIMIT", 20)
+    monkeypatch.setattr("iops.allowance.NAMES_LIMIT", 20)
     ring = Ring()
     for number in range(100):
         await refused(ring, ("x-api-key", "iops_x"), address=f"10.0.0.{number}")

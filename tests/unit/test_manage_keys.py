@@ -180,6 +180,14 @@ async def test_each_change_is_written_with_who_did_it_and_from_where(desk: Deskt
     assert "r-1" in {deed.request_id for deed in deeds}
 
 
+async def test_a_key_is_written_down_in_few_words_and_without_what_looks_like_a_secret(desk: Desktop) -> None:
+    await desk.make(name="web password:hunter2", streams=[f"rack-{number}-of-hall-1:*" for number in range(20)])
+
+    (deed,) = deeds_of(desk.ring.table)
+    assert deed.detail["name"] == "web password:[hidden]"
+    assert (len(deed.detail["streams"]), deed.detail["streams"][-1]) == (300, "…")
+
+
 async def test_a_change_that_somebody_was_faster_with_is_made_on_top_of_theirs(desk: Desktop) -> None:
     _, view = await desk.make()
     lost = aws_error("TransactionCanceledException", CancellationReasons=[{"Code": "ConditionalCheckFailed"}])

@@ -16,7 +16,6 @@ from iops.auth import Caller
 from iops.body import body_schema, harmless, read_body, read_bytes
 from iops.errors import (
     AuthorizationPending,
-    Conflict,
     ExpiredCode,
     Forbidden,
     InvalidInput,
@@ -171,10 +170,7 @@ async def _take(desk: Desk, request: Request, device_code: str) -> Minted:
     if device.grant is None:
         raise AuthorizationPending("nobody has approved it yet")
     name = f"{MACHINE} {device.grant.name[:32]} on {device.label}"
-    try:
-        return await mint(desk, request, device.grant, name=name, takes=items.device_take(device))
-    except Conflict as error:
-        raise ExpiredCode(GONE) from error
+    return await mint(desk, request, device.grant, name=name, takes=items.device_take(device), gone=GONE)
 
 
 async def _waiting(desk: Desk, caller: Caller, code: str) -> Device:

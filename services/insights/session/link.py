@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from iops import items
 from iops.body import body_schema, read_body
 from iops.errors import (
-    Conflict,
     ExpiredCode,
     Forbidden,
     InvalidInput,
@@ -101,7 +100,4 @@ async def _take(desk: Desk, request: Request, code: str) -> Minted:
     if link is None or link.expires_at <= desk.clock():
         raise ExpiredCode(USED)
     takes = items.delete_present(items.link_key(code_hash))
-    try:
-        return await mint(desk, request, link.grant, name=f"{BROWSER} {link.grant.name}", takes=takes)
-    except Conflict as error:
-        raise ExpiredCode(USED) from error
+    return await mint(desk, request, link.grant, name=f"{BROWSER} {link.grant.name}", takes=takes, gone=USED)

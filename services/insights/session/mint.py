@@ -10,18 +10,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fastapi import Request
-from ulid import ULID
 
 from iops import items
-from iops.audit import Deed, DeedKind
-from iops.auth import Caller, Role
-from iops.errors import Forbidden, Unauthenticated
-from iops.gate import address_of, key_of
+from iops.audit import DeedKind
+from iops.auth import Caller
+from iops.errors import Conflict, ExpiredCode, Forbidden, Unauthenticated
+from iops.gate import key_of
 from iops.items import Item
 from iops.keyring import makers_hold
 from iops.keys import ApiKey, digest_of, keep, key_id_of, new_key, new_key_id
-from iops.observability import REQUEST_ID
 from iops.sign_in import Grant
+from iops.witness import deed_of
 from services.insights.session.desk import Desk
 
 KEY_LIFE: Final = timedelta(hours=12)
@@ -51,10 +50,10 @@ async def grant_of(desk: Desk, request: Request, caller: Caller) -> Grant:
     return Grant(name=caller.name, role=caller.role, streams=caller.streams, ends_at=ends_at, made_from=made_from)
 
 
-async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item) -> Minted:
+async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: Item, gone: str) -> Minted:
     """A new key, in one transaction with the row that it is for and the deed: of two who come, one gets a key.
 
-    Raises Conflict for the other, Unauthenticated where the maker's own key has ended.
+    Raises ExpiredCode, which says `gone`, for the other, and Unauthenticated where the maker's own key has ended.
     """
     now = desk.clock()
     expires_at = min(now + KEY_LIFE, grant.ends_at or now + KEY_LIFE)
@@ -73,9 +72,13 @@ async def mint(desk: Desk, request: Request, grant: Grant, *, name: str, takes: 
         made_from=grant.made_from,
     )
     detail = {"name": key.name, "streams": " ".join(key.streams), "expires_at": expires_at.isoformat()}
-    deed = a_deed(desk, request, DeedKind.KEY_CREATED, about=key.key_id, by=grant.name, role=grant.role, detail=detail)
+    giver = Caller(grant.name, grant.role, grant.streams)
+    deed = deed_of(request, giver, DeedKind.KEY_CREATED, about=key.key_id, now=now, detail=detail)
     puts = (items.api_key_put(key, replaces=None), items.deed_put(deed))
-    await desk.table.transact([{"Delete": takes}, *({"Put": put} for put in puts)])
+    try:
+        await desk.table.transact([{"Delete": takes}, *({"Put": put} for put in puts)])
+    except Conflict as error:
+        raise ExpiredCode(gone) from error
     return Minted(text, expires_at)
 
 
@@ -90,32 +93,13 @@ async def end_key(desk: Desk, request: Request, key: bytes) -> bool:
         return False
     if not kept.name.startswith((BROWSER, MACHINE)):
         raise Forbidden(f"{kept.name} is no key of a login; `iops keys revoke` ends it")
-    ended = kept.revoked(desk.clock())
+    now = desk.clock()
+    ended = kept.revoked(now)
     detail = {"name": kept.name}
-    deed = a_deed(
-        desk, request, DeedKind.KEY_REVOKED, about=kept.key_id, by=kept.caller.name, role=kept.role, detail=detail
-    )
+    deed = deed_of(request, kept.caller, DeedKind.KEY_REVOKED, about=kept.key_id, now=now, detail=detail)
     puts = (items.api_key_put(ended, replaces=kept), items.deed_put(deed))
     await desk.table.transact([{"Put": put} for put in puts])
     return True
-
-
-def a_deed(
-    desk: Desk, request: Request, kind: DeedKind, *, about: str, by: str, role: Role, detail: dict[str, str]
-) -> Deed:
-    """Who did it, as the audit keeps it."""
-    at = desk.clock()
-    return Deed(
-        deed_id=str(ULID.from_datetime(at)),
-        at=at,
-        kind=kind,
-        about=about[:200],
-        by=by[:200],
-        role=role,
-        address=address_of(request.scope),
-        request_id=REQUEST_ID.get(),
-        detail=detail,
-    )
 
 
 def key_name(text: str) -> str:

@@ -26,6 +26,7 @@ from iops.errors import (
 )
 from iops.gate import CALLER, PUBLIC, Viewer, address_of, key_of
 from iops.problems import error_responses
+from iops.witness import deed_of
 from services.insights.session.cookies import (
     ATTEMPT_LIFE,
     STALE,
@@ -39,7 +40,7 @@ from services.insights.session.cookies import (
 )
 from services.insights.session.desk import Desk, TheDesk
 from services.insights.session.hosted_ui import HostedUi, claims_of
-from services.insights.session.mint import a_deed, end_key
+from services.insights.session.mint import end_key
 from services.insights.session.pages import error_page, page_errors
 
 router = APIRouter(tags=["session"])
@@ -146,7 +147,7 @@ async def finish(request: Request, desk: Desk, *, code: str, state: str) -> Resp
     if not hmac.compare_digest(attempt.nonce.encode(), claims.nonce.encode()):
         raise Unauthenticated(STALE)
     request.scope[CALLER] = caller
-    deed = a_deed(desk, request, DeedKind.SIGNED_IN, about=caller.name, by=caller.name, role=caller.role, detail={})
+    deed = deed_of(request, caller, DeedKind.SIGNED_IN, about=caller.name, now=desk.clock())
     await desk.table.transact([{"Put": items.deed_put(deed)}])
     answer = RedirectResponse(attempt.next_path, 303)
     set_session(answer, desk, token, ends_at=datetime.fromtimestamp(claims.exp, UTC))
