@@ -25,7 +25,9 @@ HOURLY_READ_UNITS: Final = 7.4 + 10.3
 HOURLY_WRITE_UNITS: Final = 3 + 2  # the rollup's row, the baseline's
 SEEN_WRITE_UNITS: Final = 3 + 1  # of ingest, each replica: the stream's row with its index, and its place in its group
 KEY_WRITE_UNITS: Final = 2  # an agent's key and its index: it was used, noted hourly
-SCORE_WRITE_UNITS: Final = 3  # of insights: the stream's row with its index, once an hour where nothing happens (ADR 2)
+# Of insights, once an hour where nothing happens (ADR 2): the stream's row with its index, and its place in the
+# history of its risk.
+SCORE_WRITE_UNITS: Final = 3 + 1
 # Counted in the code that does it.
 SCORING_READ_UNITS: Final = 2.0  # a stream and message: its newer chunks and its row, both strong
 MEMBERS_READ_UNITS: Final = 0.5  # a message: the streams of its group
@@ -40,7 +42,8 @@ SECRET_READS_PER_MINUTE: Final = {"ingest": 1, "insights": 2, "alerts": 2}  # do
 # Of an episode: 17 questions for 14 episodes (docs/insights.md); the rest counted in record.py and ADR 9.
 QUESTIONS_PER_EPISODE: Final = 17 / 14
 INSIGHTS_PER_EPISODE: Final = 3.0
-INSIGHT_WRITE_UNITS: Final = 30.0  # a transaction doubles: insight and two indexes, outbox row, stream's row
+# A transaction doubles: insight and two indexes, outbox row, stream's row. Then one for the history of the risk.
+INSIGHT_WRITE_UNITS: Final = 30.0 + 1
 ALERT_WRITE_UNITS: Final = 32.0  # $0.00002 (ADR 9)
 EPISODE_READ_UNITS: Final = 40.0
 PAGES_PER_EPISODE: Final = 0.2  # the page budgets: 0.1 a stream and day at risk 80, 0.5 at 60
@@ -62,6 +65,7 @@ SCREEN_H: Final = 176.0  # a month in which one screen is open: 8 h a working da
 SCREEN_EVERY_S: Final = 30.0
 INSIGHT_BYTES: Final = 6_000  # kept for 90 days, with both indexes
 ROLLUP_BYTES: Final = 2_300  # an hour of a stream (ADR 4), kept for 90 days
+RISK_BYTES: Final = 200  # an hour of its risk, with the 100 that DynamoDB adds to a row; kept as long
 CHUNK_DAYS: Final = 8
 KEPT_DAYS: Final = 90
 NAT_BYTES_PER_REQUEST: Final = 2_000  # of those to AWS that have no gateway endpoint
@@ -169,7 +173,7 @@ def stored_gb(fleet: Fleet) -> Quantity:
     """What the table holds when all has expired that may."""
     samples = fleet.streams * CHUNK_DAYS * 86_400 / fleet.interval_s
     chunks = samples * (SAMPLE_BYTES + CHUNK_FIXED_BYTES / fleet.batch_samples)
-    rollups = fleet.streams * KEPT_DAYS * 24 * ROLLUP_BYTES
+    rollups = fleet.streams * KEPT_DAYS * 24 * (ROLLUP_BYTES + RISK_BYTES)
     insights = fleet.episodes / MONTH_DAYS * KEPT_DAYS * INSIGHTS_PER_EPISODE * INSIGHT_BYTES
     how = f"chunks of {CHUNK_DAYS} days {chunks / GB:.2f} + {KEPT_DAYS} days of rollups {rollups / GB:.2f} + insights"
     return Quantity((chunks + rollups + insights) / GB, how)

@@ -90,6 +90,7 @@ from iops.items.hosts import (
 )
 from iops.items.keys import api_key_key, api_key_put, api_key_used_update, item_to_api_key
 from iops.items.own import Where, is_own, where_all, where_own
+from iops.items.risks import Risk, item_to_risks, risk_update, risks_query
 from iops.items.rollups import (
     is_rollup,
     item_to_late,
@@ -146,6 +147,7 @@ __all__ = [
     "Arrived",
     "DayCost",
     "Item",
+    "Risk",
     "SeenStream",
     "Settled",
     "SilentHost",
@@ -213,6 +215,7 @@ __all__ = [
     "item_to_member",
     "item_to_page",
     "item_to_profile",
+    "item_to_risks",
     "item_to_rollup",
     "item_to_silence",
     "item_to_silent_host",
@@ -245,6 +248,8 @@ __all__ = [
     "page_put",
     "put_off_update",
     "reserve_update",
+    "risk_update",
+    "risks_query",
     "rollup_hour_ms",
     "rollup_update",
     "rollups_query",

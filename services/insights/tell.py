@@ -10,7 +10,7 @@ import structlog
 from iops import items
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
-from iops.errors import Conflict
+from iops.errors import Conflict, TableUnavailable
 from iops.insight import Evidence, Finding, Insight
 from iops.items import Standing, Stream
 from iops.observability import Metrics
@@ -42,6 +42,7 @@ class Teller:
         self._improver = improver
         self._written = metrics.counter("iops_findings_written", "Findings by what was written of them", "worth")
         self._lost_races = metrics.counter("iops_insight_races_lost", "Findings that another scorer was faster with")
+        self._risks_lost = metrics.counter("iops_risk_points_lost", "Points of a risk's history that were not stored")
         self._ill = metrics.counter("iops_findings_ill", "Findings at risk 60 or more, by who is to word them", "words")
         self.findings_ill = 0  # since the start, at risk 60 or more
         self.findings_for_a_model = 0  # of those, the ones that a language model is to word where one may be asked
@@ -57,15 +58,19 @@ class Teller:
         if worth is Worth.QUIETED and finding.risk_score >= PAGE_RISK_SCORE:
             standing = stream.standing  # what nobody is to be told of confirms nothing
         is_new = standing != stream.standing or is_worth_a_row(stream, finding, now_ms=now_ms)
+        writes_row = is_new if worth is Worth.QUIETED else worth is not Worth.NOTHING
         try:
             if worth in (Worth.INSIGHT, Worth.RECOVERY):
                 await self._write(stream, findings, window, worth=worth, standing=standing, now=now)
             elif worth is Worth.CONFIRMATION:
                 await self._confirm(stream, findings, window, standing=standing, now=now)
-            elif worth is Worth.SCORE or (worth is Worth.QUIETED and is_new):
+            elif writes_row:
                 await write_score(self._table, stream, finding, standing, now_ms=now_ms)
         except Conflict:  # another scorer was faster; the next scoring sees what it wrote
             self._lost_races.inc()
+        else:
+            if writes_row:
+                await self._keep_risk(stream, finding, now_ms)
         self._written.labels(worth).inc()
         return worth
 
@@ -85,6 +90,14 @@ class Teller:
         self.findings_ill += 1
         self.findings_for_a_model += is_for_a_model
         self._ill.labels("model" if is_for_a_model else "template").inc()
+
+    async def _keep_risk(self, stream: Stream, finding: Finding, now_ms: int) -> None:
+        """One more point of its history, which only charts read: where it fails, that point is missing."""
+        try:
+            await self._table.update(items.risk_update(stream.stream_id, finding, now_ms=now_ms))
+        except TableUnavailable as error:
+            self._risks_lost.inc()
+            log.warning("risk_not_kept", stream_id=stream.stream_id, reason=error.detail)
 
     async def _confirm(
         self, stream: Stream, findings: Mapping[str, Finding], window: Window, *, standing: Standing, now: datetime
