@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from iops.insight import Fact, PredictionType, RiskScore
 
 STREAMS_NAMED: Final = 20  # of a page; more are only counted
+PAGES_NAMED: Final = 20  # of an alert, the newest
 
 
 class AlertState(StrEnum):
@@ -42,6 +43,7 @@ class Alert(BaseModel):
     handled_by: str | None = None  # who acknowledged, silenced or resolved it; None: nobody, or time did
     silenced_until: AwareDatetime | None = None
     page_id: str | None = None  # the page that told of it, which is open; None: nobody is told
+    page_ids: tuple[str, ...] = ()  # the pages that told of it, open or over, the newest last
     told_at: AwareDatetime | None = None  # when people were last told that it fires
     insight_id: str  # the newest insight
     opened_by: str  # the insight that opened it
@@ -119,6 +121,19 @@ class Event(BaseModel):
     insight_id: str | None = None
     page_id: str | None = None
     after: str | None = None  # the page's event before this one, which a target has to take first
+
+
+class Telling(BaseModel):
+    """An event as one target took it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_id: str
+    kind: EventKind
+    at: AwareDatetime  # of the event
+    target: str
+    taken_at: AwareDatetime
+    lines: tuple[str, ...] = ()  # what a person read there, word for word; empty where a program was told
 
 
 class SilenceScope(StrEnum):

@@ -43,6 +43,12 @@ def make_entry(event: Event, detail: Mapping[str, Any], mail: Mail | None) -> di
     }
 
 
+def mail_lines(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a person reads of an entry, word for word; empty where it reaches none."""
+    placed = json.loads(entry["Detail"]).get("mail")
+    return tuple(placed[f"line_{number}"] for number in range(1, MAIL_LINES + 1)) if placed else ()
+
+
 def is_canary(message: str) -> bool:
     """Whether what the topic delivered is a canary, in SNS's envelope or bare.
 

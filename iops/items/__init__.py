@@ -16,6 +16,7 @@ from iops.items.alerts import (
     item_to_event,
     item_to_page,
     item_to_silence,
+    item_to_telling,
     newest_page_key,
     newest_page_put,
     open_alerts_where,
@@ -25,6 +26,8 @@ from iops.items.alerts import (
     silence_end_put,
     silence_item,
     silences_query,
+    telling_item,
+    tellings_query,
     version_check,
 )
 from iops.items.canaries import (
@@ -221,6 +224,7 @@ __all__ = [
     "item_to_silent_host",
     "item_to_stream",
     "item_to_stream_cost",
+    "item_to_telling",
     "item_to_window",
     "item_to_word",
     "key_of",
@@ -266,6 +270,8 @@ __all__ = [
     "stream_seen_update",
     "stream_spent_update",
     "stream_standing_update",
+    "telling_item",
+    "tellings_query",
     "usd_to_nano",
     "version_check",
     "where_all",

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Final
 
 from iops import contract
-from iops.alert import Alert, AlertState, Change, Event, Page, Silence, SilenceScope
+from iops.alert import Alert, AlertState, Change, Event, Page, Silence, SilenceScope, Telling
 from iops.clock import to_epoch_ms
 from iops.items.own import ABOUT, Where
 from iops.items.rows import Item, key_of, newer_query, number
 
 CHANGE_PREFIX: Final = "change#"
 DELIVERY_PREFIX: Final = "delivery#"
+TELLING_PREFIX: Final = "told#"
 
 
 def alert_put(alert: Alert) -> Item:
@@ -175,6 +176,30 @@ def put_off_update(key: Item, *, owner: str, until_ms: int, attempts: int) -> It
             ":owner": {"S": owner},
         },
     }
+
+
+def telling_item(page_id: str, telling: Telling) -> Item:
+    """What one target took of a page. Written again it says what was told last."""
+    return key_of(f"page#{page_id}", f"{TELLING_PREFIX}{telling.event_id}#{telling.target}") | {
+        contract.TTL_ATTRIBUTE: _after(telling.taken_at, contract.ALERT_TTL_S),
+        "doc": {"S": telling.model_dump_json()},
+    }
+
+
+def tellings_query(page_id: str, *, limit: int) -> Item:
+    """What was told of a page, newest first."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": f"page#{page_id}"}, ":prefix": {"S": TELLING_PREFIX}},
+        "ScanIndexForward": False,
+        "Limit": limit,
+        "ConsistentRead": True,
+    }
+
+
+def item_to_telling(item: Item) -> Telling:
+    """What one target took of a page."""
+    return Telling.model_validate_json(item["doc"]["S"])
 
 
 def silence_item(silence: Silence) -> Item:

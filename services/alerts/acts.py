@@ -21,12 +21,13 @@ from iops.gate import Operator
 from iops.items import Item
 from iops.problems import error_responses
 from iops.request_line import note
+from iops.story import read_alert, unknown
 from iops.table import Table
 from iops.witness import deed_of
 from services.alerts import episode
 from services.alerts.docket import Docket
 from services.alerts.episode import Step, Wish
-from services.alerts.routes import AlertId, Alerts, Service, read_alert, unknown
+from services.alerts.routes import AlertId, Alerts, Service
 from services.alerts.span import SpanBody
 
 log = structlog.get_logger()

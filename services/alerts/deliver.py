@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 
 from iops import items
-from iops.alert import Event
+from iops.alert import Event, Telling
 from iops.clock import Clock, to_epoch_ms
 from iops.contract import PARTITION_KEY, SORT_KEY, TIME_KEY
 from iops.errors import Conflict, Unavailable
@@ -47,6 +47,10 @@ class Target(Protocol):
 
     async def send(self, notices: Sequence[Notice]) -> list[bool]:
         """Says of each whether it was accepted. Raises Unavailable where none was, with the least time to rest."""
+        ...
+
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        """What a person reads there of a notice; empty where only programs read it."""
         ...
 
 
@@ -94,7 +98,8 @@ class Courier:
         self._lease_s = lease_s
         self._public_url = public_url
         self._metrics = metrics
-        self._accepted: set[str] = set()  # of claimed rows those that wait only for their deletion
+        # Of claimed rows those that wait only for their deletion, with what is first to be noted (None: nothing).
+        self._accepted: dict[str, Item | None] = {}
 
     async def run(self) -> None:
         """Passes until it is cancelled; pauses longer while the table or the target is away."""
@@ -198,14 +203,33 @@ class Courier:
     def _note_accepted(self, parcel: _Parcel) -> None:
         """From now on its row is only to be deleted, even where that fails at first."""
         event = parcel.notice.event
-        self._accepted.add(_name(parcel.key))
+        self._accepted[_name(parcel.key)] = self._telling(parcel.notice)
         self._metrics.sent.labels(self._target.name, "accepted").inc()
         self._metrics.age_s.labels(self._target.name).observe((self._clock() - event.at).total_seconds())
         log.info("event_delivered", target=self._target.name, event_id=event.event_id, kind=event.kind)
 
+    def _telling(self, notice: Notice) -> Item | None:
+        """What people look up afterwards; None for what is told of no page."""
+        event, target = notice.event, self._target
+        if event.page_id is None:
+            return None
+        telling = Telling(
+            event_id=event.event_id,
+            kind=event.kind,
+            at=event.at,
+            target=target.name,
+            taken_at=self._clock(),
+            lines=target.words(notice),
+        )
+        return items.telling_item(event.page_id, telling)
+
     async def _let_go(self, key: Item) -> None:
+        """Notes first what was told: dying in between tells it again, and notes that under the same name."""
+        telling = self._accepted[_name(key)]
+        if telling is not None:
+            await self._table.put(telling)
         await self._table.delete(key)
-        self._accepted.discard(_name(key))
+        del self._accepted[_name(key)]
 
     async def _try_later(self, parcel: _Parcel, rest_s: float) -> None:
         """Never given up: what people have to hear waits for them, and its age is an alarm."""

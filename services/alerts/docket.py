@@ -11,7 +11,7 @@ import structlog
 from ulid import ULID
 
 from iops import items
-from iops.alert import Alert, Change, Event, EventKind, Page, alert_id_of, page_key_of
+from iops.alert import PAGES_NAMED, Alert, Change, Event, EventKind, Page, alert_id_of, page_key_of
 from iops.insight import PredictionType
 from iops.items import Item
 from iops.table import Table
@@ -82,7 +82,7 @@ class Docket:
         if told is not None:
             if told.page is not None:
                 self._put_page(told.page, is_new=told.event is EventKind.OPENED)
-            changes: dict[str, str | datetime | None] = {"page_id": told.page_id}
+            changes: dict[str, object] = {"page_id": told.page_id, "page_ids": _with_page(alert, told.page_id)}
             if step.wish in (Wish.TELL, Wish.REMIND):
                 changes["told_at"] = self.now
             alert = alert.model_copy(update=changes)
@@ -202,6 +202,12 @@ class Docket:
 
     def _new_id(self) -> str:
         return str(ULID.from_datetime(self.now))
+
+
+def _with_page(alert: Alert, page_id: str | None) -> tuple[str, ...]:
+    """Its pages with the one that tells of it now, or told of it until now."""
+    pages = dict.fromkeys((*alert.page_ids, alert.page_id, page_id))
+    return tuple(page for page in pages if page is not None)[-PAGES_NAMED:]
 
 
 def _newest(row: Item) -> _Newest:

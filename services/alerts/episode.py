@@ -145,7 +145,7 @@ def _open(insight: Insight, before: Alert | None, silenced_until: datetime | Non
     is_same = before is not None and before.resolved_at is not None and now - before.resolved_at < rules.reopening
     kept: dict[str, Any] = {"opened_at": now, "opened_by": insight.insight_id, "version": 1}
     if before is not None:
-        kept["version"] = before.version + 1
+        kept |= {"version": before.version + 1, "page_ids": before.page_ids}
     if is_same and before is not None:
         kept |= {
             "opened_at": before.opened_at,

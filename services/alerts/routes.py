@@ -5,27 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
 from iops import items
-from iops.alert import Alert, AlertState, Change, Page, alert_id_of
-from iops.auth import Caller
+from iops.alert import Alert, AlertState, Change, alert_id_of
 from iops.clock import Clock
-from iops.contract import SORT_KEY
 from iops.errors import NotFound
 from iops.gate import Viewer
 from iops.insight import PredictionType
 from iops.items import Where
-from iops.items.alerts import DELIVERY_PREFIX
 from iops.problems import error_responses
+from iops.story import HISTORY_LIMIT, MailView, PageView, read_alert, read_history, read_mails, read_page
 from iops.table import Table, readable
 
 router = APIRouter(tags=["alerts"])
-
-HISTORY_LIMIT: Final = 100  # changes shown; at 300 bytes each 8 read units
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +52,18 @@ class AlertPage(BaseModel):
     cursor: str | None
 
 
-class PageView(Page):
-    """What people were told together."""
-
-    waiting_for: tuple[str, ...] = Field(description="targets that have not taken the last event yet")
-
-
 class AlertView(Alert):
     """An alert, how it came to be what it is, and what people were told of it."""
 
     history: tuple[Change, ...] = Field(description=f"the newest {HISTORY_LIMIT} changes, newest first")
     changes_total: int = Field(description="how often it changed; what is older than 90 days is not kept")
     page: PageView | None = Field(description="the page that tells of it; null where nobody is told, or it is over")
+
+
+class MailList(BaseModel):
+    """Mails, newest first; all of the last 90 days, where they are not more than 100 a page."""
+
+    items: list[MailView]
 
 
 @router.get("/alerts")
@@ -95,24 +91,23 @@ async def list_alerts(
 @router.get("/alerts/{alert_id}", responses=error_responses(NotFound))
 async def get_alert(service: Service, caller: Viewer, alert_id: AlertId) -> AlertView:
     """One alert with its history and its page, which names every disk of the peer group that it tells of."""
-    alert, changes = await asyncio.gather(
-        read_alert(service.table, alert_id, caller),
-        service.table.query_page(items.changes_query(alert_id, limit=HISTORY_LIMIT)),
+    alert, history = await asyncio.gather(
+        read_alert(service.table, alert_id, caller), read_history(service.table, alert_id)
     )
     return AlertView(
         **dict(alert),
-        history=tuple(readable(changes[0], items.item_to_change)),
+        history=tuple(history),
         changes_total=alert.version,
-        page=await _read_page(service.table, alert.page_id) if alert.page_id else None,
+        page=await read_page(service.table, alert.page_id) if alert.page_id else None,
     )
 
 
-async def read_alert(table: Table, alert_id: str, caller: Caller) -> Alert:
-    """One alert of the caller's, or NotFound."""
-    row = await table.get_own(items.key_of(f"alert#{alert_id}", "alert"), caller)
-    if row is None:
-        raise unknown(alert_id)
-    return items.item_to_alert(row)
+@router.get("/alerts/{alert_id}/mails", responses=error_responses(NotFound))
+async def list_mails(service: Service, caller: Viewer, alert_id: AlertId) -> MailList:
+    """What people were told of one alert, in the very words. A mail tells of a page, so it names other disks of the
+    peer group, and may be of before the alert joined it."""
+    alert = await read_alert(service.table, alert_id, caller)
+    return MailList(items=await read_mails(service.table, alert))
 
 
 async def alerts_of_stream(table: Table, stream_id: str) -> list[Alert]:
@@ -121,23 +116,6 @@ async def alerts_of_stream(table: Table, stream_id: str) -> list[Alert]:
     rows = await asyncio.gather(*map(table.get, keys))
     alerts = readable((row for row in rows if row is not None), items.item_to_alert)
     return sorted(alerts, key=lambda alert: alert.updated_at, reverse=True)
-
-
-def unknown(alert_id: str) -> NotFound:
-    """There is no such alert."""
-    return NotFound(f"there is no alert {alert_id!r}, or it was resolved more than 90 days ago")
-
-
-async def _read_page(table: Table, page_id: str) -> PageView | None:
-    row = await table.get(items.key_of(f"page#{page_id}", "page"))
-    pages = readable([row] if row else [], items.item_to_page)
-    if not pages:
-        return None
-    (page,) = pages
-    waiting = await table.query(items.deliveries_query(page.last_event_id)) if page.last_event_id else []
-    return PageView(
-        **dict(page), waiting_for=tuple(row[SORT_KEY]["S"].removeprefix(DELIVERY_PREFIX) for row in waiting)
-    )
 
 
 def _where(state: AlertState | None, peer_group: str | None) -> Where | None:

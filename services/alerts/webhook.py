@@ -124,6 +124,10 @@ class WebhookTarget:
             self._metrics.waiting_s.labels(self.name).set(0)
         return [True] * len(notices)
 
+    def words(self, notice: Notice) -> tuple[str, ...]:  # noqa: ARG002 - a protocol's signature
+        """None: a program is told, in its own language."""
+        return ()
+
     async def _post(self, url: SecretStr, message: Message) -> Refusal | None:
         """An error's own words are left out: they may have the URL in them."""
         try:

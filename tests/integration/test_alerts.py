@@ -127,6 +127,18 @@ async def test_a_mail_says_what_is_wrong_where_and_what_to_do(cloud: Cloud, tabl
     assert (body["stream_id"], body["prediction_type"], body["risk_score"]) == (STREAM, "stall", 80.5)
 
 
+async def test_what_a_mail_said_can_be_read_afterwards(cloud: Cloud, table: Table) -> None:
+    await write(table, insight_now(STREAM, 97, title='web-1:sda "has" stalled'))
+
+    async with alerts_service(cloud.endpoint_url) as client:
+        lines, body = await the_mail(cloud, "opened")
+        await wait_until_handled(table)
+        (said,) = (await client.get(f"/alerts/{body['alert_id']}/mails")).json()["items"]
+
+    assert (said["lines"], said["event_id"]) == (lines, body["event_id"])
+    assert ([each["target"] for each in said["taken"]], said["waiting_for"]) == (["bus"], [])
+
+
 async def test_an_episode_that_goes_on_is_mailed_once(cloud: Cloud, table: Table) -> None:
     async with alerts_service(cloud.endpoint_url):
         for score in (85, 95, 81, 98):

@@ -39,6 +39,9 @@ class TargetDouble:
         self.accepted += notices
         return [True] * len(notices)
 
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        return ()
+
     def told(self) -> list[tuple[EventKind, str | None]]:
         """What people heard, in order: not of insights."""
         events = [notice.event for notice in self.accepted]

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from iops import items
-from services.alerts import routes
+from iops import items, story
 from tests.unit.alerting import Desk
 from tests.unit.builders import AT, an_insight
 from tests.unit.fakes import aws_error
@@ -146,7 +145,7 @@ async def test_an_alert_shows_its_page_and_who_has_yet_to_be_told(desk: Desk) ->
 
 
 async def test_a_long_history_is_bounded_and_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "HISTORY_LIMIT", 3)
+    monkeypatch.setattr(story, "HISTORY_LIMIT", 3)
     alert_id = await desk.open_one()
     for _ in range(2):
         await desk.post(f"/alerts/{alert_id}/acknowledge")

@@ -139,6 +139,9 @@ class FaultyTarget:
             raise BusUnavailable("the answer was lost")
         return taken
 
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        return (notice.event.kind,)
+
 
 def a_replica(world: World) -> tuple[Replica, FaultyClient]:
     client = FaultyClient(world)

@@ -161,6 +161,9 @@ class ThievingTarget:
             self._scene.row(notice.event.event_id)["lease_owner"] = {"S": "thief"}
         return [False] * len(notices)
 
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        return ()
+
 
 async def test_a_lost_lease_leaves_the_row_to_who_has_it(scene: Scene) -> None:
     scene.add(an_event())
@@ -228,6 +231,9 @@ class PoisonedTarget:
             raise ZeroDivisionError
         self.took.extend(notice.event.event_id for notice in notices)
         return [True] * len(notices)
+
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        return ()
 
 
 async def test_an_event_that_breaks_the_target_holds_up_no_other(scene: Scene) -> None:

@@ -24,6 +24,9 @@ class Resting:
     async def send(self, notices: Sequence[Notice]) -> list[bool]:
         raise Unavailable("webhook team: it answered 429", retry_after_s=600)
 
+    def words(self, notice: Notice) -> tuple[str, ...]:
+        return ()
+
 
 async def test_a_refused_event_waits_as_long_as_its_target_asked() -> None:
     table = FakeTable()

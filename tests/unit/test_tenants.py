@@ -24,6 +24,7 @@ OF_ONE: dict[tuple[str, str], tuple[Any, int]] = {
     ("GET", "/insights/{insight_id}"): (None, 200),
     ("POST", "/insights/{insight_id}/feedback"): ({"verdict": "dismiss"}, 201),
     ("GET", "/alerts/{alert_id}"): (None, 200),
+    ("GET", "/alerts/{alert_id}/mails"): (None, 200),
     ("POST", "/alerts/{alert_id}/acknowledge"): (None, 200),
     ("POST", "/alerts/{alert_id}/silence"): (HOUR, 200),
     ("POST", "/alerts/{alert_id}/resolve"): (None, 200),
