@@ -106,6 +106,7 @@ def _ingest(args: RolesArgs) -> list[Statement]:
         allow("ReadCounters", _table("Query"), table, condition=_no_key_like(OWN_ROWS)),
         allow("KeepGroups", _table("PutItem", "DeleteItem"), table, condition=_keys_like("group#*")),
         allow("TendKeys", _table("GetItem", "PutItem", "UpdateItem"), table, condition=_keys_like("apikey#*")),
+        allow("TellHowItIs", _table("PutItem", "DeleteItem"), table, condition=_keys_like("pulse#ingest")),
         allow("BeReady", _table("DescribeTable"), table),
         allow("AskForScorings", _queue("SendMessage"), [queues[contract.SCORING_QUEUE]]),
         allow(

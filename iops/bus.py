@@ -38,6 +38,7 @@ class ReceivedMessage:
     body: str
     receipt: str
     receive_count: int
+    sent_ms: int | None  # epoch ms, by the queue's clock; None where a stand-in does not say
 
 
 def parse_scoring_request(body: str) -> ScoringRequest:
@@ -75,16 +76,9 @@ class ScoringQueue:
                 QueueUrl=self._url,
                 MaxNumberOfMessages=RECEIVE_LIMIT,
                 WaitTimeSeconds=LONG_POLL_S,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
-        return [
-            ReceivedMessage(
-                body=message["Body"],
-                receipt=message["ReceiptHandle"],
-                receive_count=int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
-            )
-            for message in reply.get("Messages", [])
-        ]
+        return [_received(message) for message in reply.get("Messages", [])]
 
     async def delete(self, message: ReceivedMessage) -> None:
         """The message is dealt with."""
@@ -103,6 +97,16 @@ class ScoringQueue:
         with naming_failures(BusUnavailable, "SendMessage"):
             await self._client.send_message(QueueUrl=self._dead_letters_url, MessageBody=message.body)
         await self.delete(message)
+
+
+def _received(message: Any) -> ReceivedMessage:
+    attributes = message.get("Attributes", {})
+    return ReceivedMessage(
+        body=message["Body"],
+        receipt=message["ReceiptHandle"],
+        receive_count=int(attributes.get("ApproximateReceiveCount", "1")),
+        sent_ms=int(attributes["SentTimestamp"]) if "SentTimestamp" in attributes else None,
+    )
 
 
 @asynccontextmanager

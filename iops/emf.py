@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
+from prometheus_client.samples import Sample
 
 from iops import contract
 from iops.clock import Clock, to_epoch_ms
@@ -42,11 +43,18 @@ class Numbers:
         """Of the gauge's values; NaN where there is none yet."""
         return max(self._values(name, labels), default=math.nan)
 
+    def each(self, name: str, by: str, **labels: str) -> dict[str, float]:
+        """The gauge's values by one of its labels."""
+        return {sample.labels[by]: sample.value for sample in self._samples(name, labels)}
+
     def _values(self, name: str, labels: Mapping[str, str]) -> Iterator[float]:
+        return (sample.value for sample in self._samples(name, labels))
+
+    def _samples(self, name: str, labels: Mapping[str, str]) -> Iterator[Sample]:
         for family in self._metrics.registry.restricted_registry([name]).collect():
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
-                    yield sample.value
+                    yield sample
 
 
 def _scorer_fallback_ratio(numbers: Numbers) -> float:

@@ -69,6 +69,7 @@ class ServiceSettings(Settings):
     issuer: str | None = Field(default=None, description="who signs people's tokens; unset, people cannot sign in")
     jwks_url: str | None = Field(default=None, description="of its keys; unset, <issuer>/.well-known/jwks.json")
     emf: bool = Field(default=False, description="log the numbers that CloudWatch alarms need, once a minute")
+    version: str = Field(default="dev", max_length=64, description="what GET /system calls it; an image knows its own")
     client_ids: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="whom the issuer's tokens may be for, with commas between them"
     )

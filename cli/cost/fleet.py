@@ -39,6 +39,7 @@ ALERT_READS_PER_S: Final = 0.5 * (1 / 0.5 + 1 / 0.5 + 1 / 2)  # half a unit: out
 ABSENCE_READS_PER_MINUTE: Final = 0.5  # a host: its newest chunk
 ALERT_QUEUE_REQUESTS_PER_MINUTE: Final = 3 + 2  # counting dead letters, looking for the canary
 SECRET_READS_PER_MINUTE: Final = {"ingest": 1, "insights": 2, "alerts": 2}  # documents, each read once a minute
+PULSE_WRITES_PER_MINUTE: Final = 2  # of a task; the row stays below 1 KB, and a test says so
 # Of an episode: 17 questions for 14 episodes (docs/insights.md); the rest counted in record.py and ADR 9.
 QUESTIONS_PER_EPISODE: Final = 17 / 14
 INSIGHTS_PER_EPISODE: Final = 3.0
@@ -141,14 +142,15 @@ def chunk_writes(fleet: Fleet) -> Quantity:
     )
 
 
-def row_writes(fleet: Fleet, *, ingest_tasks: float) -> Quantity:
+def row_writes(fleet: Fleet, *, ingest_tasks: float, all_tasks: float) -> Quantity:
     """Million write units of everything that is no sample."""
     hourly = SEEN_WRITE_UNITS * ingest_tasks + SCORE_WRITE_UNITS + HOURLY_WRITE_UNITS
     episode = INSIGHTS_PER_EPISODE * INSIGHT_WRITE_UNITS + PAGES_PER_EPISODE * EVENTS_PER_PAGE * ALERT_WRITE_UNITS
     keys = fleet.hosts * MONTH_H * KEY_WRITE_UNITS
-    units = fleet.streams * MONTH_H * hourly + keys + fleet.episodes * episode
+    pulses = all_tasks * MONTH_H * 60 * PULSE_WRITES_PER_MINUTE
+    units = fleet.streams * MONTH_H * hourly + keys + pulses + fleet.episodes * episode
     episodes = f"{fleet.episodes:,.0f} episodes x {episode:.0f}"
-    how = f"{fleet.streams} streams x 730 h x {hourly:g} + keys {keys:,.0f} + {episodes}"
+    how = f"{fleet.streams} streams x 730 h x {hourly:g} + keys {keys:,.0f} + pulses {pulses:,.0f} + {episodes}"
     return Quantity(units / MILLION, how)
 
 

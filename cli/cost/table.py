@@ -24,7 +24,7 @@ def table_lines(
         yield from _capacity(table, targets, fleet, tasks, prices)
     else:
         yield use("table", "writes of samples", prices["write_units"], chunk_writes(fleet))
-        yield use("table", "other writes", prices["write_units"], row_writes(fleet, ingest_tasks=tasks["ingest"]))
+        yield use("table", "other writes", prices["write_units"], _row_writes(fleet, tasks))
         yield use("table", "reads", prices["read_units"], _reads(fleet, tasks))
     yield use("table", "storage", prices["table_gb"], stored_gb(fleet))
     if (table.inputs.get("pointInTimeRecovery") or {}).get("enabled"):
@@ -35,7 +35,7 @@ def _capacity(
     table: Declared, targets: Sequence[Declared], fleet: Fleet, tasks: Mapping[str, float], prices: PriceList
 ) -> Iterator[Line]:
     """The table has to take the fleet's average at 70 %; no index is below its own minimum, which is paid for too."""
-    writes = (chunk_writes(fleet).amount + row_writes(fleet, ingest_tasks=tasks["ingest"]).amount) * MILLION / MONTH_S
+    writes = (chunk_writes(fleet).amount + _row_writes(fleet, tasks).amount) * MILLION / MONTH_S
     used = {"write": writes, "read": _reads(fleet, tasks).amount * MILLION / MONTH_S}
     for kind, needed_per_s in used.items():
         needed = math.ceil(needed_per_s / TARGET_RATIO)
@@ -54,6 +54,10 @@ def _least(inputs: Mapping[str, Any], targets: Sequence[Declared], kind: str, in
         if each.inputs["scalableDimension"] == scope and (index is None or resource_id.endswith(f"/{index}")):
             return int(each.inputs["minCapacity"])
     return int(inputs.get(f"{kind}Capacity") or 0)
+
+
+def _row_writes(fleet: Fleet, tasks: Mapping[str, float]) -> Quantity:
+    return row_writes(fleet, ingest_tasks=tasks["ingest"], all_tasks=sum(tasks.values()))
 
 
 def _reads(fleet: Fleet, tasks: Mapping[str, float]) -> Quantity:

@@ -58,6 +58,7 @@ class Builder:
 
     def _build(self, service: str, image: str) -> None:
         command = ["docker", "buildx", "build", "--platform", PLATFORM, "--build-arg", f"SERVICE={service}"]
+        command += ["--build-arg", f"VERSION={image.rpartition(':')[2]}"]
         command += ["--provenance=false", "--tag", image, "--push", "."]  # attestations would be untagged images
         ended = self.run(command, timeout_s=BUILD_TIMEOUT_S, is_shown=True)
         if not ended.is_good:

@@ -93,6 +93,7 @@ from iops.items.hosts import (
 )
 from iops.items.keys import api_key_key, api_key_put, api_key_used_update, item_to_api_key
 from iops.items.own import Where, is_own, where_all, where_own
+from iops.items.pulses import PULSE_KEPT, Pulse, item_to_pulse, pulse_item, pulse_key, pulses_query
 from iops.items.risks import Risk, item_to_risks, risk_update, risks_query
 from iops.items.rollups import (
     is_rollup,
@@ -144,12 +145,14 @@ from iops.items.streams import (
 )
 
 __all__ = [
+    "PULSE_KEPT",
     "REWORDED_SUFFIX",
     "SEEN_FLAGS_KEY",
     "UNREADABLE",
     "Arrived",
     "DayCost",
     "Item",
+    "Pulse",
     "Risk",
     "SeenStream",
     "Settled",
@@ -218,6 +221,7 @@ __all__ = [
     "item_to_member",
     "item_to_page",
     "item_to_profile",
+    "item_to_pulse",
     "item_to_risks",
     "item_to_rollup",
     "item_to_silence",
@@ -250,6 +254,9 @@ __all__ = [
     "outbox_item",
     "overdue_query",
     "page_put",
+    "pulse_item",
+    "pulse_key",
+    "pulses_query",
     "put_off_update",
     "reserve_update",
     "risk_update",

@@ -13,6 +13,7 @@ from iops.emf import telling
 from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.people import open_people
+from iops.pulse import beating
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
@@ -62,6 +63,7 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
                 letter_counts=LetterCounts(app.state.redrive.letters, metrics).run(),
                 **_couriers(configured, table, targets, now=now, metrics=metrics),
                 **telling(configured, "alerts", metrics, now),
+                **beating(configured, "alerts", table=table, health=health, metrics=metrics, clock=now),
                 **({"webhook_secrets": secrets.run()} if secrets else {}),
                 **({"canary": canary.run(), "canary_watch": canary_watch.run()} if configured.canary else {}),
             ):

@@ -69,6 +69,11 @@ class CourierMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self.sent = metrics.counter("iops_deliveries", "Events by target and what became of them", "target", "outcome")
         self.age_s = metrics.histogram("iops_delivery_age_seconds", "Age of an event when it was accepted", "target")
+        self.waiting_s = metrics.gauge(
+            "iops_delivery_waiting_seconds",
+            "Age of the event that a target refused last; 0 after it took one",
+            "target",
+        )
 
 
 class Courier:
@@ -206,6 +211,7 @@ class Courier:
         self._accepted[_name(parcel.key)] = self._telling(parcel.notice)
         self._metrics.sent.labels(self._target.name, "accepted").inc()
         self._metrics.age_s.labels(self._target.name).observe((self._clock() - event.at).total_seconds())
+        self._metrics.waiting_s.labels(self._target.name).set(0)
         log.info("event_delivered", target=self._target.name, event_id=event.event_id, kind=event.kind)
 
     def _telling(self, notice: Notice) -> Item | None:
@@ -234,6 +240,8 @@ class Courier:
     async def _try_later(self, parcel: _Parcel, rest_s: float) -> None:
         """Never given up: what people have to hear waits for them, and its age is an alarm."""
         self._metrics.sent.labels(self._target.name, "refused").inc()
+        waits_s = (self._clock() - parcel.notice.event.at).total_seconds()
+        self._metrics.waiting_s.labels(self._target.name).set(waits_s)
         longest_s = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(parcel.attempts, DOUBLINGS))
         wait_s = max(rest_s, random.uniform(longest_s / 2, longest_s))  # noqa: S311 - replicas drift apart
         await self._put_off(parcel.key, wait_s, attempts=parcel.attempts + 1)

@@ -13,6 +13,7 @@ from iops.collector import rare_collections
 from iops.emf import telling
 from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
+from iops.pulse import beating
 from iops.redact import secrets_in
 from iops.table import open_table
 from iops.web import Endpoint, Health, create_service, running
@@ -59,6 +60,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             app.state.doors = doors.Doors(app.state.ingest, table, metrics)
             health.checks["table"] = table.check
             loops = telling(configured, "ingest", metrics, now)
+            loops |= beating(configured, "ingest", table=table, health=health, metrics=metrics, clock=now)
             async with running(health, commit=commit.run(), notifier=notifier.run(), **loops):
                 with rare_collections():
                     yield

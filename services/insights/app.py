@@ -18,6 +18,7 @@ from iops.flags import FlagReader, open_flags
 from iops.gate import Gate, OpenGate, open_gate
 from iops.observability import Metrics, configure_logging
 from iops.people import open_people
+from iops.pulse import beating
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
@@ -70,7 +71,8 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
         async with _open_parts(configured, now, metrics) as parts:
             _show(app, parts, configured, now)
             health.checks["table"] = parts.table.check
-            async with running(health, **_loops(parts, configured, now, metrics)):
+            pulse = beating(configured, "insights", table=parts.table, health=health, metrics=metrics, clock=now)
+            async with running(health, **_loops(parts, configured, now, metrics), **pulse):
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]

@@ -1,8 +1,10 @@
 """The loop over the scoring queue: several workers, each message scored, put off, or buried."""
 
 import asyncio
+import math
 import random
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -27,6 +29,10 @@ class ScoringLoop:
         self._workers = workers
         self._handled = metrics.counter("iops_scoring_messages", "Scoring messages by what became of them", "outcome")
         self._group_s = metrics.histogram("iops_group_scoring_seconds", "Seconds to score a peer group")
+        self._wait_s = metrics.gauge(
+            "iops_scoring_wait_seconds", "How long the message taken last had waited; 0 where none was there to take"
+        )
+        self._wait_s.set(math.nan)  # 0 would say that somebody looked
 
     async def run(self) -> None:
         """Works until it is cancelled; what it holds then comes again after the queue's visibility time-out."""
@@ -37,7 +43,9 @@ class ScoringLoop:
     async def _work_forever(self) -> None:
         while True:
             try:
-                for message in await self._queue.receive():
+                messages = await self._queue.receive()
+                self._show_wait(messages)
+                for message in messages:
                     await self._handle(message)
             except BusUnavailable as error:
                 log.warning("queue_away", reason=error.detail)
@@ -45,6 +53,12 @@ class ScoringLoop:
             except Exception:  # a worker that dies leaves the others the work of all; the log has the cause
                 log.exception("worker_failed")
                 await asyncio.sleep(random.uniform(0.5, QUEUE_AWAY_S))  # noqa: S311 - jitter
+
+    def _show_wait(self, messages: Sequence[ReceivedMessage]) -> None:
+        """Only of messages that come for the first time: the others were put off, and did not wait for us."""
+        sent = [each.sent_ms for each in messages if each.receive_count == 1 and each.sent_ms is not None]
+        if sent or not messages:
+            self._wait_s.set(max(0.0, time.time() - min(sent) / 1000) if sent else 0.0)
 
     async def _handle(self, message: ReceivedMessage) -> None:
         started_s = time.perf_counter()

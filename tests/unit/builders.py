@@ -11,7 +11,7 @@ from iops.auth import Role
 from iops.baseline import Baseline, make_baseline
 from iops.clock import to_epoch_ms
 from iops.insight import Finding, PredictionType
-from iops.items import Stream
+from iops.items import Pulse, Stream
 from iops.telemetry import Window, merge_windows, window_from_samples
 from tests.integration.examples import AT, EVERYBODY, a_batch, a_finding, a_sample, an_alert, an_insight, some_samples
 
@@ -23,6 +23,7 @@ __all__ = [
     "a_baseline",
     "a_batch",
     "a_finding",
+    "a_pulse",
     "a_sample",
     "a_stream",
     "a_window",
@@ -98,3 +99,10 @@ def examples(count: int) -> int:
 def a_deed(deed_id: str = "d", **fields: Any) -> Deed:
     usual: dict[str, Any] = {"at": AT, "kind": DeedKind.KEY_REVOKED, "about": "k", "by": "ann", "role": Role.ADMIN}
     return Deed(deed_id=deed_id, **usual | {"address": "10.0.0.7", "request_id": "r"} | fields)
+
+
+def a_pulse(service: str = "ingest", **fields: Any) -> Pulse:
+    """Of a replica that is ready, and has been for an hour."""
+    usual: dict[str, Any] = {"replica": "a1", "version": "v7", "started_at": AT - timedelta(hours=1), "at": AT}
+    usual |= {"failed": {}, "counted_s": 300.0, "counts": {}, "levels": {}, "by_name": {}}
+    return Pulse(service=service, **usual | fields)

@@ -166,8 +166,8 @@ class FakeQueue(_Client):
         client: Any = self
         return ScoringQueue(client, url="scoring", dead_letters_url="dead-letters")
 
-    def offer(self, body: str, *, receipt: str = "r1", receive_count: int = 1) -> None:
-        attributes = {"ApproximateReceiveCount": str(receive_count)}
+    def offer(self, body: str, *, receipt: str = "r1", receive_count: int = 1, sent_ms: int = 0) -> None:
+        attributes = {"ApproximateReceiveCount": str(receive_count), "SentTimestamp": str(sent_ms)}
         self.waiting.put_nowait({"Body": body, "ReceiptHandle": receipt, "Attributes": attributes})
 
     async def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Item]) -> Item:  # noqa: N803
@@ -181,7 +181,8 @@ class FakeQueue(_Client):
 
     async def receive_message(self, **_: Any) -> Item:
         await self._begin("ReceiveMessage")
-        return {"Messages": [await self.waiting.get()]}
+        message = await self.waiting.get()  # an empty one: the poll found none
+        return {"Messages": [message] if message else []}
 
     async def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> Item:  # noqa: N803
         await self._begin("DeleteMessage")

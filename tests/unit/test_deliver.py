@@ -26,12 +26,12 @@ class Scene:
     def __init__(self) -> None:
         self.fake, self.bus, self.now = FakeTable(), FakeBus(), AT
 
-    def courier(self, owner: str = "a", target: Target | None = None) -> Courier:
+    def courier(self, owner: str = "a", target: Target | None = None, counts: CourierMetrics | None = None) -> Courier:
         return Courier(
             self.fake.table(),
             target or BusTarget(self.bus.bus()),
             lambda: self.now,
-            CourierMetrics(Metrics()),
+            counts or CourierMetrics(Metrics()),
             owner=owner,
             poll_s=0.5,
             lease_s=30,
@@ -286,3 +286,18 @@ async def test_an_event_is_told_with_what_is_there(kind: EventKind, damage: str)
     assert await scene.courier().deliver_once()
 
     assert (scene.told(), scene.waiting()) == (["01"], [])
+
+
+async def test_what_a_target_refuses_is_seen_to_wait_until_it_takes_one() -> None:
+    scene, metrics = Scene(), Metrics()
+    courier = scene.courier(counts=CourierMetrics(metrics))
+    scene.add(an_event())
+    scene.bus.is_away = True
+    scene.pass_s(40)
+    await courier.deliver_once()
+    assert metrics.registry.get_sample_value("iops_delivery_waiting_seconds", {"target": "bus"}) == 40
+
+    scene.bus.is_away = False
+    scene.pass_s(40)
+    await courier.deliver_once()
+    assert metrics.registry.get_sample_value("iops_delivery_waiting_seconds", {"target": "bus"}) == 0

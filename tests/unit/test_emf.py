@@ -224,14 +224,22 @@ class Asked(Numbers):
 
     highest = grown
 
+    def each(self, name: str, by: str, **labels: str) -> dict[str, float]:
+        self.names.add(name)
+        return {}
+
+
+def shown_by(service: str) -> str:
+    """All code that may make a number of the service's."""
+    files = [*(ROOT_DIR / "services" / service).rglob("*.py"), *(ROOT_DIR / "iops").glob("*.py")]
+    return "".join(file.read_text() for file in files if file.name not in ("emf.py", "pulse.py"))
+
 
 @pytest.mark.parametrize("service", contract.CUSTOM_METRICS)
 def test_every_number_is_one_that_the_service_shows_to_prometheus(service: str) -> None:
     asked = Asked()
     for metric in contract.CUSTOM_METRICS[service]:
         READ[metric](asked)
-    files = [*(ROOT_DIR / "services" / service).rglob("*.py"), *(ROOT_DIR / "iops").glob("*.py")]
-    shown = "".join(file.read_text() for file in files if file.name != "emf.py")
 
     assert asked.names
-    assert [name for name in asked.names if f'"{name}"' not in shown] == []
+    assert [name for name in asked.names if f'"{name}"' not in shown_by(service)] == []

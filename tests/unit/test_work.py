@@ -1,6 +1,8 @@
 """The loop over the scoring queue: every message is scored, put off or buried, and no worker dies."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,10 +34,11 @@ class FakeScorer:
 
 
 @asynccontextmanager
-async def working(queue: FakeQueue, scorer: FakeScorer, *, workers: int = 2) -> AsyncIterator[None]:
+async def working(queue: FakeQueue, scorer: FakeScorer, *, workers: int = 2) -> AsyncIterator[Metrics]:
     any_scorer: Any = scorer
-    loop = asyncio.create_task(ScoringLoop(queue.queue(), any_scorer, Metrics(), workers=workers).run())
-    yield
+    metrics = Metrics()
+    loop = asyncio.create_task(ScoringLoop(queue.queue(), any_scorer, metrics, workers=workers).run())
+    yield metrics
     assert not loop.done(), "the loop has died"
     await cancelled(loop)
 
@@ -149,3 +152,21 @@ async def test_what_is_being_scored_when_the_program_ends_comes_again() -> None:
         await asyncio.sleep(0.05)
 
     assert (queue.deleted, scorer.scored) == ([], [])
+
+
+@in_virtual_time
+async def test_how_long_messages_wait_is_seen_when_they_come_for_the_first_time() -> None:
+    queue = FakeQueue()
+    async with working(queue, FakeScorer(), workers=1) as metrics:
+
+        async def waited_s() -> float:
+            await asyncio.sleep(1)
+            return metrics.registry.get_sample_value("iops_scoring_wait_seconds") or 0.0
+
+        assert math.isnan(await waited_s())
+        queue.offer(GOOD, sent_ms=round(time.time() - 90) * 1000)
+        assert 89 <= await waited_s() <= 100
+        queue.offer(GOOD, sent_ms=0, receive_count=2)
+        assert 89 <= await waited_s() <= 100
+        queue.waiting.put_nowait({})
+        assert await waited_s() == 0
