@@ -107,6 +107,30 @@ def streams(ctx: typer.Context, url: Url = LOCAL_URL, limit: Limit = 200, as_jso
     ask(lambda: show_streams(url, limit=limit, as_json=as_json, transport=ctx.obj))
 
 
+@app.command()
+def top(
+    ctx: typer.Context,
+    url: Url = LOCAL_URL,
+    interval: Annotated[float, typer.Option(min=0.5, max=3_600, help="Seconds between two looks.")] = 2,
+    group: Annotated[str, typer.Option(help="Only this peer group.")] = "",
+    min_risk: Annotated[float, typer.Option(min=0, max=100, help="Only this risk and higher.")] = 0,
+    text: Annotated[str, typer.Option(help="Only streams with this in their name or a label.")] = "",
+    once: Annotated[bool, typer.Option("--once", help="One table, then end; so it is on a pipe.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The fleet, the worst first, live; q or Ctrl-C ends it, j and k or the arrows turn the page.
+
+    Where the terminal is narrow, columns go in this order: peer group, the bar, MB/s, queue, the last hour, busy, IOPS,
+    seen, await.
+    """
+    from cli.top.command import TopOptions, run_top
+    from cli.top.fleet import Wanted
+
+    wanted = Wanted(peer_group=group, text=text, min_risk=min_risk)
+    options = TopOptions(url, wanted, interval_s=interval, is_once=once, as_json=as_json)
+    end(lambda: run_top(options, transport=ctx.obj))
+
+
 insights_app = typer.Typer(invoke_without_command=True)
 app.add_typer(insights_app, name="insights")
 

@@ -1,0 +1,1 @@
+"""`iops top`: the fleet in a terminal, live."""
