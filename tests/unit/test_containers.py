@@ -1,6 +1,5 @@
 """The files of the containers agree with the code: routes, addresses, privileges, what Prometheus and Grafana ask."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +12,6 @@ from iops.contract import PATH_RULES
 ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
-GRAFANA: Final = ROOT / "local" / "grafana"
-METRIC: Final = re.compile(r"\biops_[a-z_]+")
-MADE_FROM_ONE: Final = re.compile(r"_(total|bucket|sum|count)$")
 
 
 def route(pattern: str, service: str | None) -> tuple[str, str]:
@@ -86,24 +82,3 @@ def test_prometheus_asks_each_service_at_its_own_door() -> None:
 
     assert job["metrics_path"] == "/internal/metrics"
     assert job["static_configs"] == [{"targets": ["ingest:8000", "insights:8000", "alerts:8000"]}]
-
-
-def test_grafana_finds_its_data_source_and_its_dashboards() -> None:
-    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
-    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/services.yml").read_text())["providers"][0]
-    panels = json.loads((GRAFANA / "dashboards/services.json").read_text())["panels"]
-
-    assert source["url"] == "http://prometheus:9090"
-    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
-    mounted = f"./local/grafana/dashboards:{provider['options']['path']}:ro"
-    assert mounted in CONTAINERS["grafana"]["volumes"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 10
-
-
-def test_the_dashboard_asks_only_for_numbers_that_the_services_have() -> None:
-    panels = json.loads((GRAFANA / "dashboards/services.json").read_text())["panels"]
-    asked = {name for panel in panels for target in panel["targets"] for name in METRIC.findall(target["expr"])}
-    sources = [path.read_text() for folder in ("iops", "services") for path in (ROOT / folder).rglob("*.py")]
-    known = {name for source in sources for name in METRIC.findall(source)}
-
-    assert {MADE_FROM_ONE.sub("", name) for name in asked} <= known
