@@ -26,6 +26,7 @@ from local.grafana.panels import (
     HEIGHT,
     OWN_PAGES,
     PROMETHEUS,
+    SINCE_IT_MOVED,
     STREAM_PAGE,
     THIRD,
     Panel,
@@ -48,15 +49,11 @@ DRAWN: Final = 10  # more lines cannot be told apart
 def make() -> Dashboard:
     """The whole dashboard."""
     about = "Every stream by its risk, from the read API of the insights service."
-    page = named("fleet", "fleet", about, kind="prometheus", source="iops").time("now-3h", "now").refresh("30s")
+    page = named("fleet", "fleet", about, kind="prometheus", source="iops").time("now-1h", "now").refresh("30s")
     for variable in (_peer_group(), _least_risk(), OWN_PAGES):
         page.with_variable(variable)
-    sections = {
-        "Now": [*_numbers(), _worst(), _alerts_by_kind()],
-        "Risk": [_risk_of_worst()],
-        "Load by peer group": _load(),
-    }
-    return laid_out(page, sections)
+    in_memory = {"Now": [*_numbers(), _worst(), _alerts_by_kind()], "Risk": [_risk_of_worst()]}
+    return laid_out(page, in_memory, folded={"Load by peer group: reads the samples of each, at most 200": _load()})
 
 
 def _peer_group() -> QueryVariable:
@@ -145,10 +142,9 @@ def _alerts_by_kind() -> Bars:
 
 
 def _risk_of_worst() -> Panel:
-    panel = risk_graph(
-        f"Risk of the {DRAWN} worst at each moment", {"{{stream}}": f"topk({DRAWN}, {RISK} >= $min_risk)"}
-    )
-    return panel.data_links([DashboardLink("Its own page").url(STREAM_PAGE + "${__field.labels.stream}")])
+    panel = risk_graph(f"Risk of the {DRAWN} worst", {"{{stream}}": f"topk({DRAWN}, {RISK} >= $min_risk)"})
+    own_page = DashboardLink("Its own page").url(STREAM_PAGE + "${__field.labels.stream}")
+    return panel.description(SINCE_IT_MOVED).data_links([own_page])
 
 
 def _load() -> list[Panel]:

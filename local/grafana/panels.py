@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from string import ascii_uppercase
 from typing import Final
 
@@ -36,6 +37,7 @@ WHOLE: Final = 24
 HEIGHT: Final = 8
 STAT_HEIGHT: Final = 4
 OWN_PAGES: Final = TextBoxVariable("iops").label("Own pages at").default_value("http://127.0.0.1:8080")
+SINCE_IT_MOVED: Final = "Known since it last moved by 5 or more; what it was before stands in the insights."
 STREAM_PAGE: Final = "${iops:raw}/ui/streams/"
 
 Panel = Builder[dashboard.Panel]
@@ -69,17 +71,29 @@ def chosen(kind: str) -> common.DataSourceRef:
 PROMETHEUS: Final = chosen("prometheus")
 
 
-def laid_out(page: Dashboard, sections: Mapping[str, Sequence[Panel]]) -> Dashboard:
-    """Panels by the headline above them, from left to right; Grafana tells them apart by a number."""
-    number = 0
+def laid_out(
+    page: Dashboard, sections: Mapping[str, Sequence[Panel]], *, folded: Mapping[str, Sequence[Panel]] | None = None
+) -> Dashboard:
+    """Panels by the headline above them, from left to right; Grafana tells them apart by a number.
+
+    Those of `folded` stand below, and ask nothing until somebody unfolds them.
+    """
+    numbers = count(1)
     for headline, panels in sections.items():
-        number += 1
-        page.with_row(Row(headline).id(number))
+        page.with_row(Row(headline).id(next(numbers)))
         for panel in panels:
-            number += 1
-            panel.build().id_val = number
-            page.with_panel(panel)
+            page.with_panel(_numbered(panel, numbers))
+    for headline, panels in (folded or {}).items():
+        row = Row(headline).id(next(numbers))
+        for panel in panels:
+            row.with_panel(_numbered(panel, numbers))
+        page.with_row(row)
     return page
+
+
+def _numbered(panel: Panel, numbers: Iterator[int]) -> Panel:
+    panel.build().id_val = next(numbers)
+    return panel
 
 
 def graph(title: str, unit: str, queries: Mapping[str, str], *, columns: int = HALF) -> Graph:

@@ -1,5 +1,6 @@
 """The files of the containers agree with the code: routes, addresses, privileges, what Prometheus and Grafana ask."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,11 @@ from iops.contract import PATH_RULES
 ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
+GRAFANA: Final = ROOT / "local" / "grafana"
+SOURCES: Final[dict[str, dict[str, Any]]] = {
+    source["uid"]: source
+    for source in yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+}
 
 
 def route(pattern: str, service: str | None) -> tuple[str, str]:
@@ -82,3 +88,29 @@ def test_prometheus_asks_each_service_at_its_own_door() -> None:
 
     assert job["metrics_path"] == "/internal/metrics"
     assert job["static_configs"] == [{"targets": ["ingest:8000", "insights:8000", "alerts:8000"]}]
+
+
+def test_grafana_finds_its_dashboards_and_what_they_ask_by_default() -> None:
+    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/iops.yml").read_text())["providers"][0]
+    pages = [json.loads(path.read_text()) for path in (GRAFANA / "dashboards").iterdir()]
+    asked = {page["templating"]["list"][0]["current"]["value"] for page in pages}
+
+    assert f"./local/grafana/dashboards:{provider['options']['path']}:ro" in CONTAINERS["grafana"]["volumes"]
+    assert {uid: source["url"] for uid, source in SOURCES.items()} == {
+        "prometheus": "http://prometheus:9090",
+        "iops": "http://insights:8000",
+    }
+    assert asked == set(SOURCES) | {"cloudwatch"}  # which is there where somebody has an account
+
+
+def test_grafana_reads_with_a_key_of_its_own_and_shows_nothing_to_who_has_it_not() -> None:
+    grafana, made = CONTAINERS["grafana"], CONTAINERS["setup"]["volumes"]
+
+    assert SOURCES["iops"]["jsonData"]["httpHeaderName1"] == "X-API-Key"
+    assert SOURCES["iops"]["secureJsonData"]["httpHeaderValue1"] == "$__file{/key/viewer.key}"
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/key/viewer.key"
+    assert not [name for name in grafana["environment"] if "ANONYMOUS" in name]
+    assert "grafana-key:/state/grafana" in made
+    assert "grafana-key:/key:ro" in grafana["volumes"]
+    assert [name for name, each in CONTAINERS.items() if "grafana-key" in str(each)] == ["setup", "grafana"]
+    assert grafana["user"].partition(":")[0] == "10001"  # setup's, and only its owner can read a key

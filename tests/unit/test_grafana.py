@@ -27,8 +27,13 @@ SUFFIXES: Final = {"counter": "_total", "gauge": "", "histogram": "_bucket"}
 OF_PROMETHEUS: Final = {"service", "le"}  # labels that are not the services' own
 
 
+def everything_on(name: str) -> list[dict[str, Any]]:
+    """Rows, panels, and what is folded into a row."""
+    return [each for panel in PAGES[name]["panels"] for each in (panel, *panel.get("panels", []))]
+
+
 def panels_of(name: str) -> list[dict[str, Any]]:
-    return [panel for panel in PAGES[name]["panels"] if panel["type"] != "row"]
+    return [panel for panel in everything_on(name) if panel["type"] != "row"]
 
 
 def asked_by(name: str) -> list[str]:
@@ -71,11 +76,11 @@ def test_a_dashboard_is_one_to_grafanas_own_types(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_panel_says_what_it_shows_in_which_unit_and_has_its_place(name: str) -> None:
-    rows_and_panels = PAGES[name]["panels"]
-    places = [tuple(each["gridPos"][side] for side in "xywh") for each in rows_and_panels]
+    everything = everything_on(name)
+    places = [tuple(each["gridPos"][side] for side in "xywh") for each in everything]
 
-    assert [each["id"] for each in rows_and_panels] == list(range(1, len(rows_and_panels) + 1))
-    assert len(set(places)) == len(places)
+    assert [each["id"] for each in everything] == list(range(1, len(everything) + 1))
+    assert len({place[:2] for place in places}) == len(places)
     assert all(x + width <= 24 for x, _, width, _ in places)
     for panel in panels_of(name):
         assert panel["title"]
@@ -116,6 +121,14 @@ def test_streams_lead_to_their_own_page() -> None:
         "${iops:raw}/ui/streams/${stream}",
         "/d/iops-stream?var-stream=${__data.fields.stream}&${__url_time_range}",
     }
+
+
+def test_what_reads_the_samples_of_a_whole_fleet_is_folded_away() -> None:
+    shown = [panel for panel in PAGES["fleet"]["panels"] if panel["type"] != "row"]
+    asked = {metric for panel in shown for target in panel["targets"] for metric in METRIC.findall(target["expr"])}
+
+    assert asked == {"iops_stream_risk_score", "iops_stream_warming_up", "iops_stream_alert"}
+    assert len(panels_of("fleet")) == len(shown) + 9
 
 
 @pytest.mark.parametrize("name", ["fleet", "stream"])
