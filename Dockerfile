@@ -59,7 +59,7 @@ CMD ["sh", "-c", "exec python -m services.$SERVICE"]
 FROM service AS laptop
 COPY --chmod=755 local local
 USER 0
-RUN install -d -m 700 -o 10001 -g 10001 /state /state/agent /mail
+RUN install -d -m 700 -o 10001 -g 10001 /state /state/agent /state/grafana /mail
 USER 10001:10001
 
 

@@ -12,7 +12,7 @@ WINDOWS := .local/windows
 PAGES := services/insights/pages
 VENDOR := $(PAGES)/static/vendor
 
-.PHONY: help setup assets up check format test test-unit test-nightly bench model openapi settings lock sbom audit preview deploy rollback clean
+.PHONY: help setup assets up check format test test-unit test-nightly bench model openapi settings grafana lock sbom audit preview deploy rollback clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ openapi: setup ## write docs/openapi from the services
 
 settings: setup ## write docs/settings.md from the programs' settings
 	$(BIN)/python -m tests.settings
+
+grafana: setup ## write Grafana's dashboards
+	$(BIN)/python -m local.grafana
 
 # One resolution for all: dev holds everything, the programs' files are parts of it.
 # An existing pin stays; `make lock UPGRADE=--upgrade` takes the newest.

@@ -1,4 +1,4 @@
-"""The first two API keys of a table: an agent's, and that of whoever works in this folder."""
+"""The first API keys of a table: an agent's, that of whoever works in this folder, and one for Grafana."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class KeyFiles:
 
     agent: Path
     operator: Path
+    viewer: Path | None = None  # what Grafana reads with; None where none runs
 
 
 async def read_peppers(path: Path) -> Peppers:
@@ -42,7 +43,9 @@ async def make_keys(
     table: Table, peppers: Peppers, files: KeyFiles, now: datetime, random_bytes: RandomBytes, *, maker: str = MAKER
 ) -> None:
     """Makes each that is not there, or that the table does not know any more. Raises SetupFailed."""
-    wanted = ((files.agent, "local-agent", Role.AGENT), (files.operator, "local-operator", Role.ADMIN))
+    wanted = [(files.agent, "local-agent", Role.AGENT), (files.operator, "local-operator", Role.ADMIN)]
+    if files.viewer:
+        wanted.append((files.viewer, "local-viewer", Role.VIEWER))
     try:
         for path, name, role in wanted:
             if await _holds(table, peppers, path, role, now=now):

@@ -35,7 +35,9 @@ async def set_up(settings: SetupSettings) -> None:
     """Safe to repeat: what is there stays. Raises SetupFailed."""
     secrets_file = settings.state_dir / "secrets.json"
     key_files = KeyFiles(
-        agent=settings.state_dir / "agent" / "agent.key", operator=settings.state_dir / "operator.token"
+        agent=settings.state_dir / "agent" / "agent.key",
+        operator=settings.state_dir / "operator.token",
+        viewer=settings.state_dir / "grafana" / "viewer.key",
     )
     make_secrets(secrets_file, clock.now(), secrets.token_bytes)
     peppers = await read_peppers(secrets_file)

@@ -6,13 +6,14 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from iops.clock import now
 from iops.telemetry import Batch
-from tests.integration.containers import Compose, docker, running_containers, sending, tell
+from tests.integration.containers import Compose, compose, docker, running_containers, sending, tell
 from tests.integration.examples import a_batch, some_samples
 from tests.integration.stand_ins import wait_until
 
@@ -90,6 +91,17 @@ async def test_only_who_has_a_key_comes_in_and_the_agent_has_one(stack: Compose)
 
     assert refused.status_code == 401
     assert inside.status_code == 404
+
+
+async def test_grafanas_key_reads_and_does_no_more(stack: Compose, tmp_path: Path) -> None:
+    compose(stack.name, "cp", "setup:/state/grafana/viewer.key", str(tmp_path / "viewer.key"))
+    key = {"X-API-Key": (tmp_path / "viewer.key").read_text().strip()}
+
+    async with stack.client() as http:
+        read = await http.get("/streams", headers=key)
+        acknowledged = await http.post("/alerts/nobody/acknowledge", headers=key)
+
+    assert (read.status_code, acknowledged.status_code) == (200, 403)
 
 
 async def test_a_fault_reaches_the_mailbox(stack: Compose) -> None:

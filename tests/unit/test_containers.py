@@ -14,8 +14,10 @@ ROOT: Final = Path(__file__).parents[2]
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS: Final[dict[str, dict[str, Any]]] = COMPOSE["services"]
 GRAFANA: Final = ROOT / "local" / "grafana"
-METRIC: Final = re.compile(r"\biops_[a-z_]+")
-MADE_FROM_ONE: Final = re.compile(r"_(total|bucket|sum|count)$")
+SOURCES: Final[dict[str, dict[str, Any]]] = {
+    source["uid"]: source
+    for source in yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"]
+}
 
 
 def route(pattern: str, service: str | None) -> tuple[str, str]:
@@ -88,22 +90,27 @@ def test_prometheus_asks_each_service_at_its_own_door() -> None:
     assert job["static_configs"] == [{"targets": ["ingest:8000", "insights:8000", "alerts:8000"]}]
 
 
-def test_grafana_finds_its_data_source_and_its_dashboards() -> None:
-    source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
-    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/services.yml").read_text())["providers"][0]
-    panels = json.loads((GRAFANA / "dashboards/services.json").read_text())["panels"]
+def test_grafana_finds_its_dashboards_and_what_they_ask_by_default() -> None:
+    provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/iops.yml").read_text())["providers"][0]
+    pages = [json.loads(path.read_text()) for path in (GRAFANA / "dashboards").iterdir()]
+    asked = {page["templating"]["list"][0]["current"]["value"] for page in pages}
 
-    assert source["url"] == "http://prometheus:9090"
-    assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
-    mounted = f"./local/grafana/dashboards:{provider['options']['path']}:ro"
-    assert mounted in CONTAINERS["grafana"]["volumes"]
-    assert len({panel["id"] for panel in panels}) == len(panels) == 10
+    assert f"./local/grafana/dashboards:{provider['options']['path']}:ro" in CONTAINERS["grafana"]["volumes"]
+    assert {uid: source["url"] for uid, source in SOURCES.items()} == {
+        "prometheus": "http://prometheus:9090",
+        "iops": "http://insights:8000",
+    }
+    assert asked == set(SOURCES) | {"cloudwatch"}  # which is there where somebody has an account
 
 
-def test_the_dashboard_asks_only_for_numbers_that_the_services_have() -> None:
-    panels = json.loads((GRAFANA / "dashboards/services.json").read_text())["panels"]
-    asked = {name for panel in panels for target in panel["targets"] for name in METRIC.findall(target["expr"])}
-    sources = [path.read_text() for folder in ("iops", "services") for path in (ROOT / folder).rglob("*.py")]
-    known = {name for source in sources for name in METRIC.findall(source)}
+def test_grafana_reads_with_a_key_of_its_own_and_shows_nothing_to_who_has_it_not() -> None:
+    grafana, made = CONTAINERS["grafana"], CONTAINERS["setup"]["volumes"]
 
-    assert {MADE_FROM_ONE.sub("", name) for name in asked} <= known
+    assert SOURCES["iops"]["jsonData"]["httpHeaderName1"] == "X-API-Key"
+    assert SOURCES["iops"]["secureJsonData"]["httpHeaderValue1"] == "$__file{/key/viewer.key}"
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/key/viewer.key"
+    assert not [name for name in grafana["environment"] if "ANONYMOUS" in name]
+    assert "grafana-key:/state/grafana" in made
+    assert "grafana-key:/key:ro" in grafana["volumes"]
+    assert [name for name, each in CONTAINERS.items() if "grafana-key" in str(each)] == ["setup", "grafana"]
+    assert grafana["user"].partition(":")[0] == "10001"  # setup's, and only its owner can read a key

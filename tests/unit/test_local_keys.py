@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ async def test_the_agent_may_send_and_the_operator_may_all(files: KeyFiles) -> N
         ("key local-operator", Role.ADMIN, True),
     ]
     assert {deed.by for deed in deeds_of(ring.table)} == {"iops up"}
+
+
+async def test_grafana_may_read_and_no_more_where_it_runs(files: KeyFiles, tmp_path: Path) -> None:
+    ring = Ring()
+    viewer = tmp_path / "viewer.key"
+    await make(ring, replace(files, viewer=viewer))
+
+    caller = await ring.keys.caller_of(read_private(viewer).encode())
+
+    assert (caller.role, caller.sees_all) == (Role.VIEWER, True)
 
 
 async def test_keys_that_still_hold_are_used_again(files: KeyFiles) -> None:

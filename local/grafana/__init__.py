@@ -1,0 +1,1 @@
+"""What Grafana shows: dashboards that are written here and generated, and where they come from."""
