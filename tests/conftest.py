@@ -5,6 +5,11 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
+
+# How quickly examples are made is the machine's, not the test's: beside other work it fails at random.
+settings.register_profile("shared machine", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("shared machine")
 
 
 def _configure_uncached(configure: Callable[..., None] = structlog.configure, **settings: Any) -> None:
