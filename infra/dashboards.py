@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import pulumi
@@ -60,145 +61,115 @@ class Dashboards(pulumi.ComponentResource):
 
 
 def _service(watched: Watched, alarm_arns: Sequence[pulumi.Input[str]]) -> list[Widget]:
-    region = watched.config.region
+    draw = partial(chart, region=watched.config.region)
 
     def by_service(title: str, name: str, statistic: str) -> Widget:
-        return chart(title, {each: of_tasks(watched, each, name, statistic) for each in SERVICES}, region)
+        return draw(title, {each: of_tasks(watched, each, name, statistic) for each in SERVICES})
 
     return [
         states("Alarms", alarm_arns),
-        chart(
+        draw(
             "Requests and errors",
             {
                 "requests": of_balancer(watched, "RequestCount"),
                 "5xx of services": of_balancer(watched, "HTTPCode_Target_5XX_Count"),
                 "5xx of the balancer": of_balancer(watched, "HTTPCode_ELB_5XX_Count"),
             },
-            region,
         ),
-        chart(
+        draw(
             "Seconds to answer, p99",
             {each: of_targets(watched, each, "TargetResponseTime", "p99") for each in SERVICES},
-            region,
         ),
-        chart(
-            "Healthy tasks",
-            {each: of_targets(watched, each, "HealthyHostCount", "Minimum") for each in SERVICES},
-            region,
-        ),
+        draw("Healthy tasks", {each: of_targets(watched, each, "HealthyHostCount", "Minimum") for each in SERVICES}),
         by_service("CPU, %", "CPUUtilization", "Average"),
         by_service("Memory of the fullest task, %", "MemoryUtilization", "Maximum"),
-        chart("Samples stored", {"samples": of_ours("ingest", "StoredSamples", "Sum")}, region),
-        chart(
+        draw("Samples stored", {"samples": of_ours("ingest", "StoredSamples", "Sum")}),
+        draw(
             "Throttles of the table",
             {
                 "writes": of_table("WriteThrottleEvents"),
                 "reads": of_table("ReadThrottleEvents"),
                 **{f"writes of {each}": of_index(each, "WriteThrottleEvents") for each in INDEXES},
             },
-            region,
         ),
-        chart(
+        draw(
             "Oldest stream that waits to be scored, s",
             {"age": of_queue(contract.SCORING_QUEUE, "ApproximateAgeOfOldestMessage")},
-            region,
             lines={"alarm": SCORING_AGE_S},
         ),
     ]
 
 
 def _alerts(watched: Watched) -> list[Widget]:
-    region = watched.config.region
+    draw = partial(chart, region=watched.config.region)
     return [
-        chart("Oldest insight nobody took, s", {"age": of_ours("alerts", "OutboxAgeSeconds")}, region),
-        chart(
+        draw("Oldest insight nobody took, s", {"age": of_ours("alerts", "OutboxAgeSeconds")}),
+        draw(
             "Since the canary came back, s",
             {"age": of_ours("alerts", "CanaryAgeSeconds")},
-            region,
             lines={"alarm": CANARY_AGE_S},
         ),
-        chart("Silent agents", {"hosts": of_ours("insights", "SilentAgents")}, region),
-        chart(
+        draw("Silent agents", {"hosts": of_ours("insights", "SilentAgents")}),
+        draw(
             "The rule: events it let through, and lost",
             {
                 "handed to SNS": of_rule("Invocations"),
                 "failed": of_rule("FailedInvocations"),
                 "to dead letters": of_rule("InvocationsSentToDlq"),
             },
-            region,
         ),
-        chart(
+        draw(
             "Mails",
             {
                 "delivered": of_topic("NumberOfNotificationsDelivered"),
                 "failed": of_topic("NumberOfNotificationsFailed"),
                 "to dead letters": of_topic("NumberOfNotificationsRedrivenToDlq"),
             },
-            region,
         ),
-        chart(
-            "Dead letters",
-            {each: of_queue(each, "ApproximateNumberOfMessagesVisible") for each in DEAD_LETTERS},
-            region,
-        ),
-        chart(
+        draw("Dead letters", {each: of_queue(each, "ApproximateNumberOfMessagesVisible") for each in DEAD_LETTERS}),
+        draw(
             "Share that fell back",
             {
                 "scorers": of_ours("insights", "ScorerFallbackRatio", "Average"),
                 "explainers": of_ours("insights", "ExplainerFallbackRatio", "Average"),
             },
-            region,
         ),
-        chart("Calls that Bedrock throttled", {"calls": of_ours("insights", "BedrockThrottles", "Sum")}, region),
-        chart("Seconds since a secret was read", {"ingest": of_ours("ingest", "SecretAgeSeconds")}, region),
+        draw("Calls that Bedrock throttled", {"calls": of_ours("insights", "BedrockThrottles", "Sum")}),
+        draw("Seconds since a secret was read", {"ingest": of_ours("ingest", "SecretAgeSeconds")}),
     ]
 
 
 def _cost(watched: Watched) -> list[Widget]:
     """Amounts, not dollars: prices stand in one place, and this is not it."""
-    region = watched.config.region
+    draw = partial(chart, region=watched.config.region)
+    hourly = partial(draw, period_s=HOUR_S)
 
     def by_hour(title: str, name: str) -> Widget:
         metrics = {"table": of_table(name), **{each: of_index(each, name) for each in INDEXES}}
-        return chart(title, metrics, region, period_s=HOUR_S)
+        return hourly(title, metrics)
 
     return [
         text("What is paid for by use. `iops cost` says what it comes to; the rest of the bill is there all the time."),
         by_hour("Write units an hour", "ConsumedWriteCapacityUnits"),
         by_hour("Read units an hour", "ConsumedReadCapacityUnits"),
-        chart(
+        hourly(
             "Write units a sample",
             {"units": of_table("ConsumedWriteCapacityUnits"), "samples": of_ours("ingest", "StoredSamples", "Sum")},
-            region,
             expressions={"write units a sample": "m1 / m2"},
-            period_s=HOUR_S,
         ),
-        chart(
+        draw(
             "Share of the day's money for language models",
             {"share": of_ours("insights", "LlmBudgetRatio")},
-            region,
             lines={"alarm": 0.8},
         ),
-        chart(
-            "Capacity units of the balancer",
-            {"units": of_balancer(watched, "ConsumedLCUs")},
-            region,
-            period_s=HOUR_S,
-        ),
-        chart(
-            "Bytes through the balancer an hour",
-            {"bytes": of_balancer(watched, "ProcessedBytes")},
-            region,
-            period_s=HOUR_S,
-        ),
-        chart(
+        hourly("Capacity units of the balancer", {"units": of_balancer(watched, "ConsumedLCUs")}),
+        hourly("Bytes through the balancer an hour", {"bytes": of_balancer(watched, "ProcessedBytes")}),
+        hourly(
             "Messages of the scoring queue an hour",
             {
                 "sent": of_queue(contract.SCORING_QUEUE, "NumberOfMessagesSent", "Sum"),
                 "empty answers": of_queue(contract.SCORING_QUEUE, "NumberOfEmptyReceives", "Sum"),
             },
-            region,
-            period_s=HOUR_S,
         ),
-        chart("Mails an hour", {"mails": of_topic("NumberOfNotificationsDelivered")}, region, period_s=HOUR_S),
+        hourly("Mails an hour", {"mails": of_topic("NumberOfNotificationsDelivered")}),
     ]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -137,14 +138,11 @@ def create_service(
     if settings.auth == "off":
         app.state.gate = OpenGate()
     answer_errors(app)
-    logged = {**QUIET_ROUTES, **sampled}
-    headers = AnswerHeaders(settings.public_url)
     allow_origins(app, settings.cors_origins)
-    app.add_middleware(RequestLine, metrics=metrics, sampled=logged, headers=headers)
-    app.quick = {
-        path: RequestLine(QuickDoor(path, endpoint), metrics=metrics, sampled=logged, headers=headers)
-        for path, endpoint in quick.items()
-    }
+    headers = AnswerHeaders(settings.public_url)
+    outermost = partial(RequestLine, metrics=metrics, sampled={**QUIET_ROUTES, **sampled}, headers=headers)
+    app.add_middleware(outermost)
+    app.quick = {path: outermost(QuickDoor(path, endpoint)) for path, endpoint in quick.items()}
     return app
 
 

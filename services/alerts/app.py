@@ -50,17 +50,13 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
             open_redrive(configured) as app.state.redrive,
             open_canary_watch(configured, table, now, metrics) as canary_watch,
         ):
-            names = [target.name for target in targets]
-            app.state.alerts = routes.Alerts(table=table, clock=now, targets=names)
+            app.state.alerts = routes.Alerts(table=table, clock=now, targets=[target.name for target in targets])
             health.checks["table"] = table.check
-            silences = Silences(table, now)
-            intake = Intake(table, silences, now, metrics, targets=names, poll_s=configured.poll_s)
             canary = Canary(table, now, hour_utc=configured.canary_hour_utc)
             async with running(
                 health,
-                intake=intake.run(),
-                timers=Timers(table, silences, now, metrics, targets=names).run(),
                 letter_counts=LetterCounts(app.state.redrive.letters, metrics).run(),
+                **_episodes(table, targets, settings=configured, now=now, metrics=metrics),
                 **_couriers(configured, table, targets, now=now, metrics=metrics),
                 **telling(configured, "alerts", metrics, now),
                 **beating(configured, "alerts", table=table, health=health, metrics=metrics, clock=now),
@@ -74,6 +70,17 @@ def create_app(settings: AlertsSettings | None = None, now: Clock = clock.now) -
     return create_service(
         "alerts", routers=routers, lifespan=lifespan, metrics=metrics, health=health, settings=configured
     )
+
+
+def _episodes(
+    table: Table, targets: Sequence[Target], *, settings: AlertsSettings, now: Clock, metrics: Metrics
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """What insights and time change about alerts."""
+    names, silences = [target.name for target in targets], Silences(table, now)
+    return {
+        "intake": Intake(table, silences, now, metrics, targets=names, poll_s=settings.poll_s).run(),
+        "timers": Timers(table, silences, now, metrics, targets=names).run(),
+    }
 
 
 def _couriers(

@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from iops import clock
-from iops.bus import open_scoring_queue
+from iops.bus import ScoringQueue, open_scoring_queue
 from iops.clock import Clock
 from iops.collector import rare_collections
 from iops.emf import telling
@@ -15,7 +15,7 @@ from iops.gate import open_gate
 from iops.observability import Metrics, configure_logging
 from iops.pulse import beating
 from iops.redact import secrets_in
-from iops.table import open_table
+from iops.table import Table, open_table
 from iops.web import Endpoint, Health, create_service, running
 from services.ingest import doors, routes
 from services.ingest.limits import Limits
@@ -47,21 +47,12 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
             open_scoring_queue(configured) as queue,
             open_gate(configured, table, now, metrics) as app.state.gate,
         ):
-            commit = GroupCommit(table, configured, metrics)
-            notifier = ScoringNotifier(queue, metrics)
-            app.state.ingest = routes.Ingest(
-                settings=configured,
-                clock=now,
-                commit=commit,
-                registry=Registry(table, now, limit=configured.known_streams_limit, wait_s=configured.store_wait_s),
-                notifier=notifier,
-                limits=Limits(configured),
-            )
-            app.state.doors = doors.Doors(app.state.ingest, table, metrics)
+            app.state.ingest = ingest = _ingest(table, queue, settings=configured, now=now, metrics=metrics)
+            app.state.doors = doors.Doors(ingest, table, metrics)
             health.checks["table"] = table.check
             loops = telling(configured, "ingest", metrics, now)
             loops |= beating(configured, "ingest", table=table, health=health, metrics=metrics, clock=now)
-            async with running(health, commit=commit.run(), notifier=notifier.run(), **loops):
+            async with running(health, commit=ingest.commit.run(), notifier=ingest.notifier.run(), **loops):
                 with rare_collections():
                     yield
 
@@ -77,3 +68,16 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
     )
     service.schemas = routes.METRICS_SCHEMA["$defs"]
     return service
+
+
+def _ingest(
+    table: Table, queue: ScoringQueue, *, settings: IngestSettings, now: Clock, metrics: Metrics
+) -> routes.Ingest:
+    return routes.Ingest(
+        settings=settings,
+        clock=now,
+        commit=GroupCommit(table, settings, metrics),
+        registry=Registry(table, now, limit=settings.known_streams_limit, wait_s=settings.store_wait_s),
+        notifier=ScoringNotifier(queue, metrics),
+        limits=Limits(settings),
+    )
