@@ -13,6 +13,7 @@ IopsError                  500 internal
 ├── BodyTooLarge           413 body_too_large
 ├── UnknownEncoding        415 unknown_encoding    neither plain nor gzip
 ├── InvalidInput           422 invalid_input       names each field and its index
+├── QueryRefused           422 query_refused       PromQL that is not served, or asks for too much
 ├── AuthorizationPending   428 authorization_pending  nobody has approved the machine yet
 ├── Unavailable            503                     come again after `retry_after_s`
 │   ├── TableUnavailable       table_unavailable
@@ -135,6 +136,12 @@ class InvalidInput(IopsError):
         count = len(problems) if total is None else total
         more = f" (and {count - 1} more)" if count > 1 else ""
         super().__init__(f"{problems[0].field}: {problems[0].message}{more}")
+
+
+class QueryRefused(IopsError):
+    status = 422
+    code = "query_refused"
+    title = "That is not served"
 
 
 class AuthorizationPending(IopsError):

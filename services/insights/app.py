@@ -29,6 +29,8 @@ from services.insights.explaining import Explaining, open_explaining
 from services.insights.flag_watch import FlagWatch
 from services.insights.fleet import Fleet
 from services.insights.pages import ROUTERS as PAGES
+from services.insights.prometheus import routes as prometheus
+from services.insights.prometheus.ask import ReadApi
 from services.insights.rollup import Rollups
 from services.insights.score import Scorer
 from services.insights.session import ROUTERS as SESSION_ROUTERS
@@ -76,7 +78,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
-    routers += [audit.router, key_routes.router, fleet_routes.router]
+    routers += [audit.router, key_routes.router, fleet_routes.router, prometheus.router]
     app = create_service(
         "insights",
         routers=[*routers, *SESSION_ROUTERS, *PAGES],
@@ -119,6 +121,7 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
     app.state.gate = parts.gate
     app.state.session = parts.desk
     app.state.watch = parts.watch
+    app.state.prometheus = ReadApi(parts.table, parts.watch.fleet, now)
     app.state.insights = routes.Insights(
         table=parts.table,
         clock=now,

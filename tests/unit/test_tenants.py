@@ -42,10 +42,19 @@ SESSIONS = [
     *(("POST", "/session/links"), ("GET", "/session/device"), ("POST", "/session/device/look")),
     *(("POST", "/session/device/approve"), ("DELETE", "/session")),
 ]
+READ_API = [
+    *(
+        (method, f"/api/v1/{name}")
+        for method in ("GET", "POST")
+        for name in ("query", "query_range", "series", "labels")
+    ),
+    *(("GET", "/api/v1/label/{name}/values"), ("GET", "/api/v1/metadata")),
+]
 ELSEWHERE = {
     ("POST", "/alerts/silences"),  # below
     *(("GET", "/"), ("GET", "/fleet"), ("GET", "/events")),  # test_get_fleet.py
     ("GET", "/tiers"),  # nothing in it is of streams
+    *READ_API,  # test_read_api.py
     *SESSIONS,  # of callers, not of streams: test_links.py, test_device_login.py
     *KEYS,  # test_manage_keys.py
 }
