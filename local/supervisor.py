@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ class Supervisor:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._running: list[tuple[Child, subprocess.Popen[bytes]]] = []
-        self._stop_requested = threading.Event()
+        self._is_stop_requested = False  # an Event would wait for its own lock, where the signal comes while it is held
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +59,7 @@ class Supervisor:
 
     def request_stop(self) -> None:
         """Ends `start` and `watch` with StopRequested; safe in a signal handler."""
-        self._stop_requested.set()
+        self._is_stop_requested = True
 
     def start(self, child: Child) -> None:
         """Starts `child` and waits until it is ready.
@@ -75,14 +74,14 @@ class Supervisor:
                 self._raise_if_over()
                 if time.monotonic() > deadline:
                     raise ChildDied(self._obituary(child, f"was not ready after {child.ready_deadline_s:g} s"))
-                self._stop_requested.wait(POLL_S)
+                time.sleep(POLL_S)
         self._raise_if_over()  # what answered may have been another program on its port
 
     def watch(self) -> None:
         """Returns never: StopRequested when asked to stop, ChildDied when a child ends."""
         while True:
             self._raise_if_over()
-            self._stop_requested.wait(POLL_S)
+            time.sleep(POLL_S)
 
     def stop(self) -> None:
         """Ends all, last started first: SIGTERM, and SIGKILL for what does not follow in time."""
@@ -115,7 +114,7 @@ class Supervisor:
             raise StateDirUnusable(f"{path} cannot be written ({error.strerror})") from error
 
     def _raise_if_over(self) -> None:
-        if self._stop_requested.is_set():
+        if self._is_stop_requested:
             raise StopRequested
         for child, process in self._running:
             if (code := process.poll()) is not None:

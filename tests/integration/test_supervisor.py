@@ -8,7 +8,9 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -147,3 +149,28 @@ def wait_for_line(path: Path, line: str) -> None:
     while not path.exists() or line not in path.read_text().splitlines():
         assert time.monotonic() < deadline, f"{line!r} never came in {path}"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("line", range(0, 60, 4))
+def test_a_signal_at_any_moment_ends_the_watch(supervisor: Supervisor, line: int) -> None:
+    """A handler runs between two lines of what it interrupts, whatever that holds."""
+    seen = 0
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen >= line:
+            sys.settrace(None)
+            supervisor.request_stop()
+        return interrupt
+
+    def watch() -> None:
+        sys.settrace(interrupt)
+        with suppress(StopRequested):
+            supervisor.watch()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+
+    assert not thread.is_alive()

@@ -1,0 +1,70 @@
+"""A real browser on the real product: Debian's Chromium, and `iops up` with a demonstration in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
+
+from local import ministack
+from local.errors import InstallFailed
+from local.up import MINISTACK_VENV
+from tests.browser.opening import Opener
+from tests.browser.product import Product, running_demo, running_product
+from tests.browser.watch import Watch
+
+PATIENCE_MS = 6_000.0  # the longest that anything on a page may take, a fault seen live included
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Playwright's own browsers are a download from one more host; the distribution's is kept up to date with it."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Without Chromium's sandbox, Playwright's default: root has none, and every page is our own.
+        yield playwright.chromium.launch(executable_path=path)
+
+
+@pytest.fixture(scope="package")
+def product(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    try:
+        ministack.install(MINISTACK_VENV, say=print)
+    except InstallFailed as error:
+        pytest.skip(f"the whole product needs ministack: {str(error).splitlines()[0]}")
+    with running_product(tmp_path_factory.mktemp("product")) as product, running_demo(product):
+        yield product
+
+
+@pytest.fixture(scope="package")
+def session(chromium: Browser, product: Product) -> StorageState:
+    """The cookies of a browser that followed the link of `iops open`."""
+    with chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(product.link())
+        page.wait_for_url(f"{product.url}/")
+        return context.storage_state()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watch = Watch()
+    yield watch
+    assert watch.unexpected() == []
+
+
+@pytest.fixture
+def open_page(chromium: Browser, product: Product, session: StorageState, watch: Watch) -> Iterator[Opener]:
+    """Signed in, and watched."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with Opener(chromium, product.url, session, watch) as opener:
+        yield opener
+
+
+@pytest.fixture
+def page(open_page: Opener) -> Page:
+    """The fleet, as it opens first."""
+    return open_page("/")
