@@ -133,9 +133,21 @@ def item_to_word(item: Item) -> Word:
     return Word(item_to_feedback(item), item.get("request_key", {}).get("S"))
 
 
-def insights_of_stream_query(stream_id: str, *, limit: int) -> Item:
-    """Among the newest `limit` rows of one stream its insights, newest first, through the index."""
-    return _of_stream_query(stream_id, "insight") | {"Limit": limit}
+def insights_of_stream_query(stream_id: str, *, limit: int, min_risk: float = 0, start: Item | None = None) -> Item:
+    """Among the `limit` rows of one stream after `start` its insights, newest first, through the index."""
+    request: Item = {
+        "IndexName": contract.STREAM_INDEX,
+        "KeyConditionExpression": "stream_id = :id",
+        "FilterExpression": "entity_type = :type AND risk_score >= :min",
+        "ExpressionAttributeValues": {
+            ":id": {"S": stream_id},
+            ":type": {"S": "insight"},
+            ":min": {"N": f"{min_risk:.3f}"},
+        },
+        "ScanIndexForward": False,
+        "Limit": limit,
+    }
+    return request | ({"ExclusiveStartKey": start} if start else {})
 
 
 def words_update(insight: Insight) -> Item:
@@ -149,14 +161,4 @@ def words_update(insight: Insight) -> Item:
             ":risk": number(insight.risk_score),
             ":yes": {"BOOL": True},
         },
-    }
-
-
-def _of_stream_query(stream_id: str, entity_type: str) -> Item:
-    return {
-        "IndexName": contract.STREAM_INDEX,
-        "KeyConditionExpression": "stream_id = :id",
-        "FilterExpression": "entity_type = :type",
-        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":type": {"S": entity_type}},
-        "ScanIndexForward": False,
     }

@@ -22,7 +22,7 @@ from iops.pulse import beating
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, audit, costs, feedback, fleet_routes, key_routes, routes, tiers
+from services.insights import analyse, audit, chart, costs, feedback, fleet_routes, key_routes, routes, tiers
 from services.insights.absence import Absence
 from services.insights.chain import Judging, load_model, open_judging
 from services.insights.explaining import Explaining, open_explaining
@@ -78,7 +78,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
-    routers += [audit.router, key_routes.router, fleet_routes.router, prometheus.router]
+    routers += [audit.router, key_routes.router, fleet_routes.router, chart.router, prometheus.router]
     app = create_service(
         "insights",
         routers=[*routers, *SESSION_ROUTERS, *PAGES],
@@ -122,6 +122,7 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
     app.state.session = parts.desk
     app.state.watch = parts.watch
     app.state.prometheus = ReadApi(parts.table, parts.watch.fleet, now)
+    app.state.charts = chart.Charts(parts.table, parts.watch.fleet, now)
     app.state.insights = routes.Insights(
         table=parts.table,
         clock=now,

@@ -42,6 +42,16 @@ async def chunk_hours(table: Table, stream_id: str, *, from_ms: int, to_ms: int)
         yield hour
 
 
+async def minute_rows(table: Table, stream_id: str, *, from_ms: int, to_ms: int) -> AsyncIterator[list[Item]]:
+    """Pages of rollups, then hour after hour the chunks of what is not rolled up yet; oldest first."""
+    rest_ms = from_ms
+    async for page in table.pages(items.rollups_query(stream_id, from_ms=from_ms, to_ms=to_ms)):
+        yield page
+        rest_ms = end_of_rollups_ms(page, otherwise_ms=rest_ms)
+    async for hour in chunk_hours(table, stream_id, from_ms=rest_ms, to_ms=to_ms):
+        yield hour
+
+
 class Span(NamedTuple):
     """A range, both ends included, and how many points of it are wanted at most."""
 
@@ -63,12 +73,9 @@ async def read_minutes(table: Table, stream_id: str, span: Span) -> tuple[Rollup
     Hours that are not rolled up yet are rolled up from their chunks. Never more than a page of the table and the points
     wanted are in memory.
     """
-    kept, stored, rest_ms = merge_rollups([]), 0, span.from_ms
-    async for page in table.pages(items.rollups_query(stream_id, from_ms=span.from_ms, to_ms=span.to_ms)):
-        kept, added = await asyncio.to_thread(_add, kept, page, span)
-        stored, rest_ms = stored + added, end_of_rollups_ms(page, otherwise_ms=rest_ms)
-    async for hour in chunk_hours(table, stream_id, from_ms=rest_ms, to_ms=span.to_ms):
-        kept, added = await asyncio.to_thread(_add, kept, hour, span)
+    kept, stored = merge_rollups([]), 0
+    async for rows in minute_rows(table, stream_id, from_ms=span.from_ms, to_ms=span.to_ms):
+        kept, added = await asyncio.to_thread(_add, kept, rows, span)
         stored += added
     return kept, stored
 

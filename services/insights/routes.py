@@ -25,6 +25,7 @@ from iops.table import Table, readable
 from iops.telemetry import Sample, Window, row_to_dict
 from services.insights.hear import read_insight, read_words
 from services.insights.history import Span, read_minutes, read_samples
+from services.insights.recent import list_insights_of
 
 router = APIRouter(tags=["insights"])
 
@@ -195,11 +196,19 @@ async def list_insights(
     limit: Limit = 50,
     cursor: Cursor = None,
     min_risk: Annotated[float, Query(ge=0, le=100)] = 0,
+    stream_id: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
 ) -> InsightPage:
-    """Insights of all streams that are the caller's, newest first. Their evidence names disks of the same peer group,
-    whoever's they are: without them it proves nothing. A rare match may leave a page short or empty, with a cursor."""
+    """Insights of all streams that are the caller's, or of one of them, newest first. Their evidence names disks of the
+    same peer group, whoever's they are: without them it proves nothing. A rare match may leave a page short or empty,
+    with a cursor."""
     where = ("risk_score >= :min", {":min": {"N": f"{min_risk:.3f}"}}) if min_risk else None
-    rows, next_cursor = await service.table.list_page("insight", caller=caller, limit=limit, cursor=cursor, where=where)
+    if stream_id is not None:
+        if not caller.may_see(stream_id):
+            return InsightPage(items=[], cursor=None)
+        found = await list_insights_of(service.table, stream_id, limit=limit, cursor=cursor, min_risk=min_risk)
+    else:
+        found = await service.table.list_page("insight", caller=caller, limit=limit, cursor=cursor, where=where)
+    rows, next_cursor = found
     return InsightPage(items=readable(rows, items.item_to_insight), cursor=next_cursor)
 
 

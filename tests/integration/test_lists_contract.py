@@ -7,6 +7,7 @@ import pytest
 from iops import items
 from iops.errors import InvalidCursor
 from iops.table import Table
+from services.insights.recent import list_insights_of
 from tests.integration.examples import AT, EVERYBODY, an_alert, an_insight
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")  # a client takes 0.2 s to make: one for all tests
@@ -54,6 +55,25 @@ async def test_a_filtered_list_fills_its_page_and_repeats_nothing(table: Table) 
 
     assert cursor is None
     assert len(found) == len(set(found)) == 15
+
+
+async def test_insights_of_one_stream_come_whole_between_its_alerts_and_those_of_others(table: Table) -> None:
+    await put_insights(table, 5)
+    mine = [an_insight("db-1:sda", created_at=AT + timedelta(seconds=index)) for index in range(12)]
+    await table.put_all([items.insight_item(insight) for insight in mine], deadline_s=5)
+    for index in range(3):
+        alert = an_alert("db-1:sda", alert_id=f"{index}", updated_at=AT + timedelta(seconds=4 * index))
+        await table.put(items.alert_put(alert)["Item"])
+
+    found: list[str] = []
+    cursor = None
+    while True:
+        rows, cursor = await list_insights_of(table, "db-1:sda", limit=4, cursor=cursor, min_risk=60)
+        found += [items.item_to_insight(row).insight_id for row in rows]
+        if cursor is None:
+            break
+
+    assert found == [insight.insight_id for insight in reversed(mine)]
 
 
 async def test_a_list_by_state_uses_a_reserved_word(table: Table) -> None:

@@ -25,6 +25,7 @@ from services.alerts.docket import Docket
 from services.alerts.routes import Alerts
 from services.insights.analyse import Analyst
 from services.insights.app import create_app as create_insights
+from services.insights.chart import Charts
 from services.insights.fleet import Fleet
 from services.insights.fleet_routes import Watch
 from services.insights.improve import Improver
@@ -91,6 +92,7 @@ class House:
         insights, alerts = apps()
         insights.state.insights = Insights(table, clock)
         self.watch = insights.state.watch = Watch(Fleet(table, clock), Sparks(table, clock, peek=lambda _: None), clock)
+        insights.state.charts = Charts(table, self.watch.fleet, clock)
         insights.state.analyst = Analyst(
             table, self.scene.scorer, teller, explainer, clock=clock, sets_risk=lambda: False
         )

@@ -30,6 +30,33 @@ async def test_insights_are_listed_newest_first_from_a_risk_on(door: Door) -> No
     assert (await door.get("/insights/3"))["risk_score"] == 79.9
 
 
+async def test_insights_of_one_stream_go_on_page_by_page_between_its_alerts(door: Door) -> None:
+    for number in range(9):
+        at, risk_score = AT + timedelta(minutes=number), 60.0 + 10 * (number % 3)
+        made = [
+            an_insight(insight_id=f"{number}", risk_score=risk_score, created_at=at),
+            an_insight("web-2:sda", insight_id=f"other {number}", created_at=at),
+        ]
+        door.table.add(*map(items.insight_item, made))
+        door.table.add(items.alert_put(an_alert(alert_id=f"{number}", updated_at=at))["Item"])
+
+    async def ids(**params: Any) -> list[str]:
+        found: list[str] = []
+        page: dict[str, Any] = {"cursor": None}
+        while True:
+            page = await door.get("/insights/recent", stream_id="web-1:nvme0n1", limit=2, **params)
+            found += [insight["insight_id"] for insight in page["items"]]
+            if page["cursor"] is None:
+                return found
+            params["cursor"] = page["cursor"]
+
+    assert await ids() == [f"{number}" for number in range(8, -1, -1)]
+    assert await ids(min_risk=80) == ["8", "5", "2"]
+    assert await ids(min_risk="1e-300") == [f"{number}" for number in range(8, -1, -1)]
+    assert (await door.get("/insights/recent", stream_id="web-9:sda"))["items"] == []
+    assert (await door.get("/insights/recent", 400, stream_id=""))["code"] == "invalid_query"
+
+
 @pytest.mark.parametrize("path", ["/streams", "/insights/recent", "/alerts"])
 @pytest.mark.parametrize(
     "params", [{"cursor": "x"}, {"cursor": "OTk5 x"}, {"limit": 0}, {"limit": 201}, {"cursor": "x" * 2_001}]

@@ -20,6 +20,7 @@ HOUR = {"duration_s": 3_600, "reason": "a restore"}
 OF_ONE: dict[tuple[str, str], tuple[Any, int]] = {
     ("GET", "/streams/{stream_id}"): (None, 200),
     ("GET", "/streams/{stream_id}/samples"): (None, 200),
+    ("GET", "/streams/{stream_id}/chart"): (None, 200),
     ("POST", "/streams/{stream_id}/insight"): (None, 201),
     ("GET", "/insights/{insight_id}"): (None, 200),
     ("POST", "/insights/{insight_id}/feedback"): ({"verdict": "dismiss"}, 201),
@@ -73,6 +74,7 @@ def test_every_route_is_tried_with_what_is_somebody_elses() -> None:
 async def test_what_is_somebody_elses_is_not_there_and_stays_as_it_is(house: House, route: tuple[str, str]) -> None:
     (method, path), (body, status) = route, OF_ONE[route]
     own, foreign = await house.move_in("web-1"), await house.move_in("db-1")
+    await house.watch.fleet.look_once()
     before = house.rows()
 
     async def answer(things: Things, caller: Caller = WEB) -> tuple[int, str]:
@@ -138,6 +140,14 @@ async def test_a_cursor_that_was_made_up_shows_nothing_of_others(house: House, p
     for row in house.table.of_type(kind):
         answer = await house.ask("GET", path, cursor=items.start_to_cursor(row))
         assert names_of(answer.json()["items"]) <= own
+
+
+async def test_insights_asked_for_by_others_names_are_none(house: House) -> None:
+    own, foreign = await house.move_in("web-1"), await house.move_in("db-1")
+
+    assert await house.list("/insights/recent", stream_id=foreign.stream_id) == ([], [])
+    (insight,), _ = await house.list("/insights/recent", stream_id=own.stream_id)
+    assert insight["insight_id"] == own.insight_id
 
 
 async def test_alerts_asked_for_by_others_names_are_none(house: House) -> None:
