@@ -27,7 +27,7 @@ class Notice:
     """
 
     event: Event  # its `alert_id` is the page's lead, under which pagers know the page
-    url: str  # where a person reads on
+    url: str  # of the page where a person reads on
     insight: Insight | None = None
     alert: Alert | None = None  # the page's lead; where that has ended before the page, one that has not
     page: Page | None = None
@@ -41,8 +41,8 @@ async def compose(table: Table, event: Event, *, public_url: str) -> Notice:
     insight_id = event.insight_id or (alert.insight_id if alert else None)
     insight = await _read(table, "insight", insight_id, items.item_to_insight)
     if alert_id is not None:
-        return Notice(event, f"{public_url}/alerts/{alert_id}", insight, alert, page)
-    return Notice(event, f"{public_url}/insights/{insight_id}" if insight_id else public_url, insight)
+        return Notice(event, f"{public_url}/ui/alerts/{alert_id}", insight, alert, page)
+    return Notice(event, f"{public_url}/ui/insights/{insight_id}" if insight_id else public_url, insight)
 
 
 def _telling(event: Event, page: Page | None) -> str | None:

@@ -123,7 +123,7 @@ async def test_a_mail_says_what_is_wrong_where_and_what_to_do(cloud: Cloud, tabl
     assert lines[0] == "web-1:sda 'has' (stalled) / {'risk_score':1}"
     assert lines[1] == "Where: web-1:sda in peer group web-1"
     assert lines[3:6] == ["Risk: 80.5 of 100", "nothing completed for 20 s", "Next step: Look / at it."]
-    assert lines[8] == body["url"] == f"http://127.0.0.1:8080/alerts/{body['alert_id']}"
+    assert lines[8] == body["url"] == f"http://127.0.0.1:8080/ui/alerts/{body['alert_id']}"
     assert (body["stream_id"], body["prediction_type"], body["risk_score"]) == (STREAM, "stall", 80.5)
 
 

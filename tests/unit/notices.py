@@ -52,7 +52,7 @@ def a_notice(
     page = page or a_page()
     alert = a_stalled_alert(page.streams[0], page_id=page.page_id, **alert_fields)
     event = Event(event_id="01J", kind=kind, at=at, alert_id=alert.alert_id, page_id=page.page_id)
-    return Notice(event, f"https://iops.example.org/alerts/{alert.alert_id}", None, alert, page)
+    return Notice(event, f"https://iops.example.org/ui/alerts/{alert.alert_id}", None, alert, page)
 
 
 def a_stalled_alert(stream_id: str, **fields: Any) -> Alert:

@@ -39,7 +39,7 @@ def test_alertmanager_gets_its_version_4() -> None:
         "groupLabels": {"alertname": "stall", "peer_group": "web-1"},
         "commonLabels": {"alertname": "stall", "peer_group": "web-1", "severity": "critical"},
         "commonAnnotations": {},
-        "externalURL": f"https://iops.example.org/alerts/{FINGERPRINT}",
+        "externalURL": f"https://iops.example.org/ui/alerts/{FINGERPRINT}",
         "alerts": [
             {
                 "status": "firing",
@@ -56,7 +56,7 @@ def test_alertmanager_gets_its_version_4() -> None:
                 },
                 "startsAt": "2026-11-23T02:00:00.000Z",
                 "endsAt": "0001-01-01T00:00:00Z",
-                "generatorURL": f"https://iops.example.org/alerts/{FINGERPRINT}",
+                "generatorURL": f"https://iops.example.org/ui/alerts/{FINGERPRINT}",
                 "fingerprint": FINGERPRINT,
             },
             {
@@ -70,7 +70,7 @@ def test_alertmanager_gets_its_version_4() -> None:
                 "annotations": {"summary": "web-1:sdb: stall"},
                 "startsAt": "2026-11-23T02:00:00.000Z",
                 "endsAt": "0001-01-01T00:00:00Z",
-                "generatorURL": "https://iops.example.org/alerts/176fe1f27cb44ec9",
+                "generatorURL": "https://iops.example.org/ui/alerts/176fe1f27cb44ec9",
                 "fingerprint": "176fe1f27cb44ec9",
             },
         ],
@@ -108,8 +108,8 @@ def test_pagerduty_is_triggered_under_the_fingerprint() -> None:
         "dedup_key": FINGERPRINT,
         "event_action": "trigger",
         "client": "IOPS Dashboard",
-        "client_url": f"https://iops.example.org/alerts/{FINGERPRINT}",
-        "links": [{"href": f"https://iops.example.org/alerts/{FINGERPRINT}", "text": "The alert"}],
+        "client_url": f"https://iops.example.org/ui/alerts/{FINGERPRINT}",
+        "links": [{"href": f"https://iops.example.org/ui/alerts/{FINGERPRINT}", "text": "The alert"}],
         "payload": {
             "summary": "web-1:nvme0n1 has stalled",
             "severity": "critical",
@@ -171,7 +171,7 @@ def test_slack_gets_a_headline_and_a_few_lines() -> None:
                 "type": "section",
                 "text": {
                     "type": "mrkdwn",
-                    "text": f"<https://iops.example.org/alerts/{FINGERPRINT}|Open the alert>",
+                    "text": f"<https://iops.example.org/ui/alerts/{FINGERPRINT}|Open the alert>",
                 },
             },
         ],
@@ -192,7 +192,7 @@ def test_a_generic_receiver_gets_all_of_it() -> None:
         "event_id": "01J",
         "event": "resolved",
         "at": "2026-11-23T02:00:00.000Z",
-        "url": f"https://iops.example.org/alerts/{FINGERPRINT}",
+        "url": f"https://iops.example.org/ui/alerts/{FINGERPRINT}",
         "page_id": "p1",
         "alert_id": FINGERPRINT,
         "peer_group": "web-1",

@@ -26,6 +26,8 @@ OF_ONE: dict[tuple[str, str], tuple[Any, int]] = {
     ("POST", "/insights/{insight_id}/feedback"): ({"verdict": "dismiss"}, 201),
     ("GET", "/alerts/{alert_id}"): (None, 200),
     ("GET", "/alerts/{alert_id}/mails"): (None, 200),
+    ("GET", "/ui/alerts/{alert_id}"): (None, 200),
+    ("GET", "/ui/insights/{insight_id}"): (None, 200),
     ("POST", "/alerts/{alert_id}/acknowledge"): (None, 200),
     ("POST", "/alerts/{alert_id}/silence"): (HOUR, 200),
     ("POST", "/alerts/{alert_id}/resolve"): (None, 200),
@@ -53,6 +55,7 @@ READ_API = [
 ]
 ELSEWHERE = {
     ("POST", "/alerts/silences"),  # below
+    ("GET", "/ui/alerts"),  # test_alerts_page.py
     *(("GET", "/"), ("GET", "/fleet"), ("GET", "/events")),  # test_get_fleet.py
     ("GET", "/tiers"),  # nothing in it is of streams
     *READ_API,  # test_read_api.py

@@ -69,6 +69,7 @@ async def test_a_mail_is_kept_as_it_went_out_though_the_alert_moved_on(desk: Des
     assert (opened["kind"], resolved["kind"]) == ("opened", "resolved")
     assert [opened["lines"], resolved["lines"]] == post.mailed()
     assert opened["lines"][0] == "'sda' (is) / ill"
+    assert opened["lines"][8] == f"http://iops/ui/alerts/{alert_id}"
     assert opened["at"] == "2026-11-23T02:00:00Z"
 
 

@@ -119,6 +119,16 @@ def words(name: str | None) -> str:
     return NONE if name is None else str(name).replace("_", " ").replace("io errors", "I/O errors")
 
 
+def line(text: str, limit: int = 400) -> str:
+    """Other people's text as one printable line, cut.
+
+    >>> line("sda\\n\\x1b[31mred", 8), line("web\\u202e-1")
+    ('sda  [3…', 'web -1')
+    """
+    printable = "".join(character if character.isprintable() else " " for character in str(text)[: limit + 1])
+    return printable if len(printable) <= limit else f"{printable[: limit - 1]}…"
+
+
 def usd(value: float | None) -> str:
     """
     >>> usd(0), usd(0.00042), usd(1.5)
@@ -160,6 +170,7 @@ ENVIRONMENT.filters |= {
     "bytes_s": bytes_s,
     "duration": duration,
     "instant": instant,
+    "line": line,
     "percent": percent,
     "quantity": quantity,
     "risk": risk,

@@ -75,7 +75,8 @@ export function renew() {
   }, wait);
 }
 
-async function swap(live) {
+/** The same at once. */
+export async function swap(live) {
   if (!live || isBusy(live)) return;
   renewedAt = Date.now();
   const focused = focusKey(live);

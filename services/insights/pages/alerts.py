@@ -1,0 +1,162 @@
+"""The pages of alerts: what fires and who is at it, what is silenced, what is over; and one alert with its story."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse
+
+from iops import items
+from iops.alert import Alert, AlertState, Silence
+from iops.auth import Caller
+from iops.errors import IopsError
+from iops.insight import PredictionType
+from iops.items import Where
+from iops.story import read_alert, read_history, read_mails, read_page
+from iops.table import Table, readable
+from services.insights.fleet_routes import TheWatch
+from services.insights.pages.alert_groups import Group, group_alerts, is_about
+from services.insights.pages.render import error_page, render
+from services.insights.pages.timeline import timeline
+from services.insights.routes import Service
+from services.insights.session.desk import PageViewer
+
+router = APIRouter(include_in_schema=False)
+
+OVER_SHOWN: Final = 10  # below what is open
+OVER_LISTED: Final = 50  # of a page of them
+SILENCES_SHOWN: Final = 200
+GROUPS_SHOWN: Final = 200  # cards of a page; more of them is one cause, which the filter finds
+
+Name = Annotated[str, Query(max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which alerts somebody wants to see; None and empty mean any."""
+
+    state: AlertState | None
+    peer_group: str
+    text: str
+
+    def fits(self, alert: Alert) -> bool:
+        """Whether it is one of them."""
+        is_there = self.state in (None, alert.state) and self.peer_group in ("", alert.peer_group)
+        return is_there and is_about(alert, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Alerts that have ended, those that did last first, and where the older ones are."""
+
+    alerts: list[Alert]
+    cursor: str | None
+
+
+@router.get("/ui/alerts")
+async def show_alerts(
+    request: Request,
+    service: Service,
+    watch: TheWatch,
+    caller: PageViewer,
+    state: str = "",
+    peer_group: Name = "",
+    text: Name = "",
+    cursor: Annotated[str | None, Query(max_length=2_000)] = None,
+) -> HTMLResponse:
+    """What needs somebody first. A form sends its empty fields too: they are none."""
+    wanted = Wanted(AlertState(state) if state in list(AlertState) else None, peer_group, text)
+    is_history = wanted.state is AlertState.RESOLVED
+    try:
+        own = [alert for alert in watch.fleet.alerts.values() if caller.may_see(alert.stream_id)]
+        read_at = watch.fleet.read_at
+        over, silences = await asyncio.gather(
+            _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
+            _read_silences(service.table, caller, now=service.clock()),
+        )
+    except IopsError as error:
+        return error_page(request, error)
+    asked = {"state": state, "peer_group": peer_group, "text": text}
+    filters = {name: value for name, value in asked.items() if value}
+    groups = group_alerts(filter(wanted.fits, own))
+    return render(
+        request,
+        "alerts.html",
+        groups=[] if cursor else groups[:GROUPS_SHOWN],
+        groups_total=len(groups),
+        counts={each: sum(alert.state is each for alert in own) for each in AlertState},
+        over=over,
+        is_history=is_history or cursor is not None,
+        older_url=_older(filters, over.cursor),
+        silences=silences,
+        wanted=wanted,
+        is_filtered=bool(filters),
+        states=list(AlertState),
+        peer_groups=sorted({alert.peer_group for alert in own}),
+        kinds=list(PredictionType),
+        read_at=read_at,
+        now=service.clock(),
+    )
+
+
+@router.get("/ui/alerts/{alert_id}")
+async def show_alert(
+    request: Request,
+    service: Service,
+    caller: PageViewer,
+    alert_id: Annotated[str, Path(max_length=64)],
+) -> HTMLResponse:
+    """One alert: what to do, why, who was told what, and all that happened."""
+    table = service.table
+    try:
+        alert = await read_alert(table, alert_id, caller)
+        newest = alert.page_id or next(reversed(alert.page_ids), None)
+        history, mails = await asyncio.gather(read_history(table, alert_id), read_mails(table, alert))
+        page = await read_page(table, newest) if newest else None
+    except IopsError as error:
+        return error_page(request, error)
+    return render(
+        request,
+        "alert.html",
+        alert=alert,
+        group=Group(alert.alert_id, [alert]),
+        mails=mails,
+        page=page,
+        lines=timeline(history, mails),
+        changes_shown=len(history),
+        now=service.clock(),
+    )
+
+
+async def _read_over(table: Table, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> Over:
+    if wanted.state not in (None, AlertState.RESOLVED):
+        return Over([], None)
+    rows, next_cursor = await table.list_page(
+        "alert", caller=caller, limit=limit, cursor=cursor, where=_where_over(wanted.peer_group)
+    )
+    alerts = [alert for alert in readable(rows, items.item_to_alert) if is_about(alert, wanted.text)]
+    return Over(alerts, next_cursor)
+
+
+def _where_over(peer_group: str) -> Where:
+    condition, values = "#state = :state", {":state": {"S": str(AlertState.RESOLVED)}}
+    if peer_group:
+        return f"{condition} AND peer_group = :peer_group", values | {":peer_group": {"S": peer_group}}
+    return condition, values
+
+
+async def _read_silences(table: Table, caller: Caller, *, now: datetime) -> list[Silence]:
+    """Those that have not ended, the last to end first."""
+    rows, _ = await table.list_page("silence", caller=caller, limit=SILENCES_SHOWN, cursor=None)
+    return [silence for silence in readable(rows, items.item_to_silence) if silence.ends_at > now]
+
+
+def _older(filters: dict[str, str], cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    return "/ui/alerts?" + urlencode({**filters, "state": AlertState.RESOLVED, "cursor": cursor})
