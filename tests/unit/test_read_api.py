@@ -10,10 +10,12 @@ import pytest
 from iops import items
 from iops.alert import AlertState
 from iops.auth import Caller, Role
+from iops.clock import to_epoch_ms
 from iops.rollup import roll_up
 from iops.telemetry import Window
+from services.insights.prometheus import hold
 from services.insights.prometheus.series import HELP
-from tests.unit.builders import AT, a_window, an_alert
+from tests.unit.builders import AT, a_finding, a_window, an_alert
 from tests.unit.fakes import aws_error
 from tests.unit.read_apis import Door, a_door, named
 
@@ -58,7 +60,7 @@ async def test_a_range_has_each_step_and_leaves_gaps(door: Door) -> None:
     assert [value for _, value in series["values"]] == ["2"] * 6 + ["7"]
 
 
-async def test_risk_costs_no_read_and_is_known_since_it_was_scored(door: Door) -> None:
+async def test_risk_costs_no_read_where_it_is_asked_for_as_it_is_now(door: Door) -> None:
     await door.add("web-1:sda", risk_score=91.5)
     await door.add("web-2:sda")  # nobody has scored it
     await door.fleet.look_once()
@@ -67,15 +69,36 @@ async def test_risk_costs_no_read_and_is_known_since_it_was_scored(door: Door) -
     assert await door.values("iops_stream_risk_score > 80") == {"web-1:sda": 91.5}
     assert await door.values("iops_stream_risk_score", at=AT - timedelta(seconds=1)) == {}
     assert await door.values("iops_stream_warming_up") == {"web-1:sda": 0, "web-2:sda": 1}
-    assert len(door.table.calls) == 6, "two looks of the fleet itself before each question"
+    assert len(door.table.calls) == 3 * 2 + 1, (
+        "two looks of the fleet before each question, and one for what was before"
+    )
 
 
 async def test_the_risk_of_a_stream_that_is_gone_ends() -> None:
     async with a_door(now=AT + timedelta(hours=3)) as door:
         await door.add("web-1:sda", risk_score=91.5)
 
-        assert await door.values("iops_stream_risk_score", at=AT + timedelta(minutes=75)) == {"web-1:sda": 91.5}
-        assert await door.values("iops_stream_risk_score", at=AT + timedelta(minutes=76)) == {}
+        assert await door.values("iops_stream_risk_score", at=AT + timedelta(minutes=80)) == {"web-1:sda": 91.5}
+        assert await door.values("iops_stream_risk_score", at=AT + timedelta(minutes=80, seconds=1)) == {}
+
+
+async def test_what_risk_was_before_is_read_where_it_is_asked_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    await door.add("web-1:sda", risk_score=91.5)
+    for minutes, risk_score in ((200, 5.0), (60, 70.0), (30, 20.0)):
+        at_ms = to_epoch_ms(AT - timedelta(minutes=minutes))
+        await door.table.table().update(items.risk_update("web-1:sda", a_finding(risk_score), now_ms=at_ms))
+
+    found = await door.ask("query_range", query="iops_stream_risk_score", start=NOW - 12_600, end=NOW, step="15m")
+
+    (series,) = found["result"]
+    known = {round((at - NOW) / 60): float(value) for at, value in series["values"]}
+    early = dict.fromkeys((-195, -180, -165, -150, -135, -120), 5.0)
+    assert known == early | {-60: 70.0, -45: 70.0, -30: 20.0, -15: 20.0, 0: 91.5}
+    assert await door.values("max_over_time(iops_stream_risk_score[50m])") == {"web-1:sda": 91.5}
+    assert await door.values("min_over_time(iops_stream_risk_score[50m])") == {"web-1:sda": 20}
+    monkeypatch.setattr(hold, "STREAMS_LIMIT", 0)
+    answer = await door.client.get("/api/v1/query", params={"query": "iops_stream_risk_score offset 1h", "time": NOW})
+    assert (answer.json()["data"]["result"], "risk is shown from when" in answer.json()["warnings"][0]) == ([], True)
 
 
 async def test_an_alert_is_a_series_until_it_is_resolved(door: Door) -> None:

@@ -17,10 +17,11 @@ from iops.table import Table
 from services.insights.fleet import Fleet
 from services.insights.prometheus import answer
 from services.insights.prometheus.evaluate import LOOKBACK_MS, evaluate
+from services.insights.prometheus.hold import hold, recall
 from services.insights.prometheus.matrix import Instants, Labels, Matrix, Series
 from services.insights.prometheus.parse import parse, parse_selector
 from services.insights.prometheus.query import Selector, selector_of
-from services.insights.prometheus.read import Range, hold, read
+from services.insights.prometheus.read import Range, read
 from services.insights.prometheus.series import Held, Sight, Stored, select
 from services.insights.prometheus.times import Steps
 
@@ -83,13 +84,27 @@ class ReadApi:
     async def _read(self, selector: Selector, at_ms: Instants, caller: Caller) -> tuple[list[Series], list[str]]:
         sight = self._sight(caller)
         found = await asyncio.to_thread(lambda: list(select(selector.matchers, sight)))
-        before_ms = LOOKBACK_MS if selector.range_ms is None else selector.range_ms
         first_ms, last_ms = int(at_ms[0]) - selector.offset_ms, int(at_ms[-1]) - selector.offset_ms
-        wanted = Range(first_ms - before_ms, last_ms)
-        stored = [each for each in found if isinstance(each, Stored)]
-        held = [each for each in found if isinstance(each, Held)]
-        from_table, left_out = await read(self.table, stored, wanted, now_ms=sight.now_ms)
-        return [*await asyncio.to_thread(hold, held, wanted), *from_table], left_out
+        begin_ms = first_ms - (selector.range_ms or 0)
+        wanted = Range(first_ms - (selector.range_ms or LOOKBACK_MS), last_ms).kept(sight.now_ms)
+        older, held, stored = _sorted(found, begin_ms)
+        series = await asyncio.to_thread(hold, held, wanted)
+        recalled, no_past = await recall(self.table, older, wanted)
+        samples, left_out = await read(self.table, stored, wanted, now_ms=sight.now_ms)
+        return [*series, *recalled, *samples], [*no_past, *left_out]
+
+
+def _sorted(found: Sequence[Held | Stored], begin_ms: int) -> tuple[list[Held], list[Held], list[Stored]]:
+    """Risks that are asked for before they were last scored, what else is in memory, and what is not."""
+    older: list[Held] = []
+    held: list[Held] = []
+    stored: list[Stored] = []
+    for each in found:
+        if isinstance(each, Stored):
+            stored.append(each)
+        else:
+            (older if each.risk_of is not None and each.since_ms > begin_ms else held).append(each)
+    return older, held, stored
 
 
 def _each(matches: Sequence[str], sight: Sight) -> Iterator[Labels]:

@@ -7,20 +7,23 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from services.insights.prometheus.parse import QUERY_LIMIT
-
 FORM: Final = "application/x-www-form-urlencoded"
-TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 100}
+TEXT: Final = {"type": "string"}
+NEEDED: Final = {**TEXT, "minLength": 1}
 # Name: what it is, whether it is needed, its schema.
 PARAMETERS: Final[dict[str, tuple[str, bool, dict[str, Any]]]] = {
-    "query": ("in PromQL, the subset of docs/read-api.md", True, {**TEXT, "maxLength": QUERY_LIMIT}),
+    "query": ("in PromQL, the subset of docs/read-api.md", True, NEEDED),
     "time": ("seconds since 1970 or RFC 3339; now where absent", False, TEXT),
-    "start": ("seconds since 1970 or RFC 3339", True, TEXT),
-    "end": ("the same", True, TEXT),
-    "step": ("seconds, or a duration like 30s", True, TEXT),
+    "start": ("seconds since 1970 or RFC 3339", True, NEEDED),
+    "end": ("the same", True, NEEDED),
+    "step": ("seconds, or a duration like 30s", True, NEEDED),
     "timeout": ("how long to wait, at most 10 s", False, TEXT),
-    "match[]": ("selectors; series that fit one of them", False, {"type": "array", "items": {"type": "string"}}),
-    "limit": ("of names, values or series", False, {"type": "integer", "minimum": 0}),
+    "match[]": (
+        "a selector; given several times, series that fit one of them",
+        False,
+        NEEDED,
+    ),
+    "limit": ("of names, values or series; 0 is all", False, {"type": "string", "pattern": "^[0-9]{0,9}$"}),
 }
 
 

@@ -1,12 +1,12 @@
-"""Reads what a query needs: what is in memory, and samples from the table, bounded in streams, hours and memory."""
+"""Reads the samples that a query needs from the table, bounded in streams, hours and memory."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import structlog
@@ -19,11 +19,10 @@ from iops.table import Table
 from iops.telemetry import Window, merge_windows
 from services.insights.history import Span, read_minutes
 from services.insights.prometheus.matrix import Instants, Series
-from services.insights.prometheus.series import Held, Stored
+from services.insights.prometheus.series import Stored
 
 log = structlog.get_logger()
 
-HELD_EVERY_MS: Final = 15_000  # what is in memory is a sample so often
 STREAMS_LIMIT: Final = 200
 SAMPLES_RANGE_MS: Final = 6 * HOUR_MS + HOUR_MS // 2  # six hours, and what a range or a step reaches beyond
 SAMPLES_HOURS_LIMIT: Final = 700  # of all streams together; 5 ms and 5 read units each at a sample in 2 s
@@ -31,7 +30,7 @@ MINUTES_HOURS_LIMIT: Final = 10_000  # 0.4 ms and half a read unit each
 SAMPLES_LIMIT: Final = 3_000_000  # in memory, 48 MB
 READS_AT_ONCE: Final = 16
 
-Columns = Mapping[str, Series]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +45,10 @@ class Range:
         """Of the clock, that it touches."""
         return max(0, self.to_ms // HOUR_MS - self.from_ms // HOUR_MS + 1)
 
-
-def hold(found: Sequence[Held], wanted: Range) -> list[Series]:
-    """What is in memory as samples, from when it was known on; they share their instants."""
-    first_ms = -(-wanted.from_ms // HELD_EVERY_MS) * HELD_EVERY_MS
-    last_ms = min(wanted.to_ms, max((held.until_ms for held in found), default=0))
-    grid = np.arange(first_ms, last_ms + 1, HELD_EVERY_MS, dtype=np.int64)
-    made = []
-    for held in found:
-        begin, end = np.searchsorted(grid, held.since_ms), np.searchsorted(grid, held.until_ms, side="right")
-        at_ms = grid[begin:end]
-        made.append(Series(held.labels, at_ms, np.broadcast_to(held.value, at_ms.shape)))
-    return made
+    def kept(self, now_ms: int) -> Range:
+        """The part of it that there can be samples of."""
+        oldest_ms, newest_ms = now_ms - contract.ROLLUP_TTL_S * 1000, now_ms + contract.SAMPLE_AHEAD_LIMIT_S * 1000
+        return Range(max(self.from_ms, oldest_ms), min(self.to_ms, newest_ms))
 
 
 async def read(table: Table, found: Sequence[Stored], wanted: Range, *, now_ms: int) -> tuple[list[Series], list[str]]:
@@ -65,8 +56,6 @@ async def read(table: Table, found: Sequence[Stored], wanted: Range, *, now_ms: 
 
     Raises QueryRefused for too much, TableUnavailable.
     """
-    oldest_ms, newest_ms = now_ms - contract.ROLLUP_TTL_S * 1000, now_ms + contract.SAMPLE_AHEAD_LIMIT_S * 1000
-    wanted = Range(max(wanted.from_ms, oldest_ms), min(wanted.to_ms, newest_ms))
     if wanted.from_ms > wanted.to_ms or not found:
         return [], []
     is_young = wanted.from_ms >= now_ms - contract.SAMPLE_AGE_LIMIT_S * 1000
@@ -75,12 +64,24 @@ async def read(table: Table, found: Sequence[Stored], wanted: Range, *, now_ms: 
     for stored in found:
         by_stream[stored.stream_id].append(stored)
     reading.check(len(by_stream))
+    read_each = await all_of(reading.stream(each) for each in by_stream.values())
+    return [series for each in read_each for series in each], reading.left_out
+
+
+async def all_of(reads: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """What they come to, some at once; where one fails the others end, and its error is raised."""
+    slots = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def one(read: Coroutine[Any, Any, Result]) -> Result:
+        async with slots:
+            return await read
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(reading.stream(each)) for each in by_stream.values()]
+            tasks = [group.create_task(one(read)) for read in reads]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
-    return [series for task in tasks for series in task.result()], reading.left_out
+    return [task.result() for task in tasks]
 
 
 class _Reading:
@@ -88,7 +89,6 @@ class _Reading:
 
     def __init__(self, table: Table, wanted: Range, *, is_samples: bool) -> None:
         self._table, self._wanted, self._is_samples = table, wanted, is_samples
-        self._slots = asyncio.Semaphore(READS_AT_ONCE)
         self._samples = 0
         self.left_out: list[str] = []
 
@@ -108,14 +108,13 @@ class _Reading:
 
     async def stream(self, found: Sequence[Stored]) -> list[Series]:
         """One stream's series; none of one that is damaged, which hides no other."""
-        async with self._slots:
-            try:
-                window = await self._window(found[0].stream_id)
-            except DamagedChunk as error:
-                log.warning("stream_left_out", key=error.key)
-                self.left_out.append(f"{found[0].stream_id} is left out: {error.detail}")
-                return []
-            made = await asyncio.to_thread(_series, window, found)
+        try:
+            window = await self._window(found[0].stream_id)
+        except DamagedChunk as error:
+            log.warning("stream_left_out", key=error.key)
+            self.left_out.append(f"{found[0].stream_id} is left out: {error.detail}")
+            return []
+        made = await asyncio.to_thread(_series, window, found)
         self._samples += sum(len(each.at_ms) for each in made)
         if self._samples > SAMPLES_LIMIT:
             raise QueryRefused(f"query: it reads more than {SAMPLES_LIMIT:,} samples; select fewer, or ask for less")

@@ -14,6 +14,7 @@ from iops.telemetry import CHANNELS
 from services.insights.prometheus.match import all_fit
 from services.insights.prometheus.matrix import Labels
 from services.insights.prometheus.query import NAME, Matcher
+from services.insights.story import RISK_LASTS_MS
 
 RISK: Final = "iops_stream_risk_score"
 WARMING_UP: Final = "iops_stream_warming_up"
@@ -27,7 +28,6 @@ HELP: Final[Mapping[str, str]] = {
 }
 OURS: Final = frozenset({NAME, "stream", "peer_group", "prediction_type", "state"})
 ILLEGAL: Final = re.compile(r"[^A-Za-z0-9_]")
-HOLDS_MS: Final = 70 * 60_000  # a stream's row is written hourly at least while samples come; ten minutes more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,13 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A series of one value, which is in memory."""
+    """A series whose value of now is in memory."""
 
     labels: Labels
     value: float
     since_ms: int
     until_ms: int
+    risk_of: str | None = None  # the stream whose risk it is, which the table knows of before
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,14 @@ def labels_of(stream: Stream) -> Labels:
 
 def _of_stream(stream: Stream, names: Iterable[str], labels: Labels, now_ms: int) -> Iterator[Held | Stored]:
     since_ms = to_epoch_ms(stream.scored_at or stream.first_seen_at)
-    until_ms = min(now_ms, since_ms + HOLDS_MS)
+    until_ms = min(now_ms, since_ms + RISK_LASTS_MS)
     for name in names:
         if name in OF_CHANNELS:
             yield Stored({NAME: name, **labels}, stream.stream_id, OF_CHANNELS[name])
         elif name == WARMING_UP:
             yield Held({NAME: name, **labels}, float(stream.is_warming_up), since_ms, until_ms)
         elif name == RISK and stream.risk_score is not None:
-            yield Held({NAME: name, **labels}, stream.risk_score, since_ms, until_ms)
+            yield Held({NAME: name, **labels}, stream.risk_score, since_ms, until_ms, risk_of=stream.stream_id)
 
 
 def _of_alerts(sight: Sight, labelled: Mapping[str, Labels]) -> Iterator[Held]:
