@@ -37,7 +37,7 @@ WHOLE: Final = 24
 HEIGHT: Final = 8
 STAT_HEIGHT: Final = 4
 OWN_PAGES: Final = TextBoxVariable("iops").label("Own pages at").default_value("http://127.0.0.1:8080")
-SINCE_IT_MOVED: Final = "Known since it last moved by 5 or more; what it was before stands in the insights."
+SINCE_IT_MOVED: Final = "Known since it was last written: hourly, and when it moves by 5 or more."
 STREAM_PAGE: Final = "${iops:raw}/ui/streams/"
 
 Panel = Builder[dashboard.Panel]
