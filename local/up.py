@@ -137,7 +137,8 @@ def greeting(plan: Plan) -> str:
         f"  logs: {_shown(plan.log_dir)}\n"
         f"  flags: {_shown(plan.flags_file)}\n"
         f"  keys: {_shown(plan.key_files.agent)} sends, {_shown(plan.key_files.operator)} may all\n"
-        f"  try `{iops} demo{there}` in a second terminal; Ctrl-C ends all of it"
+        f"  look: `{iops} open{there}` in a second terminal\n"
+        f"  try `{iops} demo{there}` there too; Ctrl-C here ends all of it"
     )
 
 

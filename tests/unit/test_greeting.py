@@ -7,6 +7,7 @@ import pytest
 from local.up import Plan, greeting
 
 
-@pytest.mark.parametrize(("port", "wanted"), [(8080, "demo` in"), (8093, "demo --url http://127.0.0.1:8093` in")])
-def test_the_demo_is_told_where_to_go_unless_it_goes_there_anyway(port: int, wanted: str) -> None:
-    assert wanted in greeting(Plan(Path(".local"), port, {}))
+@pytest.mark.parametrize(("port", "wanted"), [(8080, "{}`"), (8093, "{} --url http://127.0.0.1:8093`")])
+@pytest.mark.parametrize("command", ["demo", "open"])
+def test_each_command_is_told_where_to_go_unless_it_goes_there_anyway(command: str, port: int, wanted: str) -> None:
+    assert wanted.format(command) in greeting(Plan(Path(".local"), port, {}))
