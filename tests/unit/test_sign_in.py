@@ -266,3 +266,12 @@ async def test_a_session_with_a_token_of_nobody_is_none() -> None:
     forged = signed(id_claims(exp=2_000_000_000), key="k" * 32, alg="HS256")
 
     assert await caller_of(Front().browser(Cookie=f"__Host-iops_session={forged}")) is None
+
+
+async def test_who_comes_where_there_is_no_directory_reads_how_to_come_in() -> None:
+    front = Front()
+    object.__setattr__(front.desk, "hosted_ui", None)
+    answer = await front.browser().get("/session/sign-in")
+
+    assert answer.status_code == 404
+    assert "iops open --url" in answer.text

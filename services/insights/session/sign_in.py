@@ -41,7 +41,7 @@ from services.insights.session.cookies import (
 from services.insights.session.desk import Desk, TheDesk
 from services.insights.session.hosted_ui import HostedUi, claims_of
 from services.insights.session.mint import end_key
-from services.insights.session.pages import error_page, page_errors
+from services.insights.session.pages import NO_DIRECTORY, error_page, page, page_errors
 
 router = APIRouter(tags=["session"])
 
@@ -74,10 +74,13 @@ async def sign_in(
     desk: TheDesk,
     next_path: Annotated[str, Query(alias="next", max_length=500, description="a path of this site")] = "/",
 ) -> Response:
-    """Sends a browser to the directory's sign-in page, and from there back to `next`."""
+    """Sends a browser to the directory's sign-in page, and back to `next`; where there is no directory, a page
+    says how to come in."""
     try:
         attempt = begin(desk, next_path)
-        there = _hosted_ui(desk).authorize_url(state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier)
+        if desk.hosted_ui is None:
+            return page("Sign in first", NO_DIRECTORY, status=NotFound.status, url=desk.public_url.rstrip("/"))
+        there = desk.hosted_ui.authorize_url(state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier)
     except IopsError as error:
         return error_page(error)
     answer = RedirectResponse(there, 303)
