@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from services.insights.pages import assets, fleet
+from services.insights.pages import assets, fleet, system
 
-ROUTERS: Final = (assets.router, fleet.router)
+ROUTERS: Final = (assets.router, fleet.router, system.router)
