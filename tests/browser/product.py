@@ -51,18 +51,35 @@ class Product:
         listed: list[dict[str, Any]] = reply.json()["items"]
         return listed
 
-    def send(self, stream_id: str, *, peer_group: str | None = None, **sample: float | None) -> None:
-        """One sample of now, as an agent sends it; what is not said is a disk at rest."""
-        rest = dict.fromkeys(("read_iops", "write_iops", "read_bytes_s", "write_bytes_s", "queue_depth"), 0.0)
-        awaits = dict.fromkeys(("read_await_ms", "write_await_ms"), None)
-        said = rest | awaits | {"utilization_ratio": 0.0, "in_flight": 0} | sample
-        batch = {
-            "stream_id": stream_id,
-            "peer_group": peer_group or stream_id.partition(":")[0],
-            "samples": [{"at": now().isoformat(), "interval_s": 2.0} | said],
-        }
-        reply = self.agent.post("/metrics", json=batch)
+    def send(self, *stream_ids: str, labels: Mapping[str, str] | None = None, **sample: float | None) -> None:
+        """One interval of 6 s until now, as an agent sends it; where nothing is said of it, there were some reads."""
+        calm = dict.fromkeys(("write_iops", "write_bytes_s"), 0.0) | {"write_await_ms": None, "in_flight": 0}
+        calm |= {"read_iops": 200.0, "read_bytes_s": 819_200.0, "read_await_ms": 0.5}
+        calm |= {"queue_depth": 0.1, "utilization_ratio": 0.1}
+        samples = [{"at": now().isoformat(), "interval_s": 6.0} | calm | sample]
+        batches = [
+            {"stream_id": name, "peer_group": name.partition(":")[0], "labels": labels or {}, "samples": samples}
+            for name in stream_ids
+        ]
+        reply = self.agent.post("/metrics", json={"batches": batches})
         assert reply.status_code == 202, reply.text
+
+    def stall(self, stream_id: str, *, labels: Mapping[str, str] | None = None) -> None:
+        """The disk holds 8 requests, and completes none for 6 s."""
+        halted = {"read_iops": 0.0, "read_bytes_s": 0.0, "in_flight": 8, "queue_depth": 8.0, "utilization_ratio": 1.0}
+        self.send(stream_id, labels=labels, read_await_ms=None, **halted)
+
+    def stalled_alert(self, stream_id: str, *, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The alert that fires when a disk of a host of its own has stalled."""
+        self.stall(stream_id, labels=labels)
+        found: list[dict[str, Any]] = []
+
+        def has_fired() -> bool:
+            found[:] = [each for each in self.items("/alerts?state=firing") if each["stream_id"] == stream_id]
+            return bool(found)
+
+        block_until(has_fired)
+        return found[0]
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """To one of its programs, to stop it (SIGSTOP) and let it go on (SIGCONT)."""

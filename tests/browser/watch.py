@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Request, WebError
+from playwright.sync_api import BrowserContext, ConsoleMessage, Dialog, Request, WebError
 
 # What the policy forbids is reported to the page itself first: a report that nobody reads is one nobody sees.
 REPORT_VIOLATIONS: Final = """document.addEventListener("securitypolicyviolation", (event) =>
@@ -16,7 +16,7 @@ LEFT: Final = "net::ERR_ABORTED"  # the page was left, and its requests with it
 
 @dataclass  # without slots: Playwright keeps its wrappers in the objects that listen
 class Watch:
-    """Errors and warnings of the console, uncaught errors, refusals by policy, and requests that failed."""
+    """Errors and warnings of the console, uncaught errors, refusals by policy, requests that failed, and `alert()`."""
 
     complaints: list[str] = field(default_factory=list)
     expected: list[re.Pattern[str]] = field(default_factory=list)
@@ -27,6 +27,7 @@ class Watch:
         context.on("console", self._hear_console)
         context.on("weberror", self._hear_error)
         context.on("requestfailed", self._hear_failure)
+        context.on("dialog", self._hear_dialog)
 
     def expect(self, pattern: str) -> None:
         """A test that breaks something says what a browser will say of it."""
@@ -46,3 +47,7 @@ class Watch:
     def _hear_failure(self, request: Request) -> None:
         if request.failure != LEFT:
             self.complaints.append(f"failed: {request.method} {request.url}: {request.failure}")
+
+    def _hear_dialog(self, dialog: Dialog) -> None:
+        self.complaints.append(f"dialog: {dialog.message}")
+        dialog.dismiss()

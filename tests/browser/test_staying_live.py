@@ -1,0 +1,61 @@
+"""A page that stands open: it stays new, and where it cannot it says how old it is."""
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.opening import Opener
+from tests.browser.product import Product
+from tests.browser.watch import Watch
+
+CUT = "/events"
+STALE_MS = 30_000.0  # 15 s of silence, and a busy machine
+
+
+@contextmanager
+def stopped(product: Product, name: str) -> Iterator[None]:
+    """A program of the product stands still: who connects waits."""
+    product.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        product.signal(name, signal.SIGCONT)
+
+
+def test_without_events_the_page_asks_by_itself(open_page: Opener, watch: Watch, product: Product) -> None:
+    watch.expect(CUT)
+    page = open_page.blank()
+    page.route("**" + CUT, lambda route: route.abort())
+    page.goto("/")
+
+    product.send("polled-1:sda")
+
+    expect(page.locator('[data-row="polled-1:sda"]')).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("status")).to_have_text("live")
+
+
+def test_a_server_that_is_away_makes_the_page_say_its_age_until_it_is_back(
+    page: Page, watch: Watch, product: Product
+) -> None:
+    watch.expect(r"net::|status of 50\d")
+    status = page.get_by_role("status")
+    expect(status).to_have_text("live")
+    with stopped(product, "insights"):
+        expect(status).to_have_text(re.compile(r"last update \d+ s ago"), timeout=STALE_MS)
+
+    expect(status).to_have_text("live", timeout=STALE_MS)
+
+
+def test_instants_are_the_readers_own_with_utc_behind_them(open_page: Opener) -> None:
+    page = open_page("/", timezone_id="Asia/Kolkata")
+    seen = page.locator("#live time").first
+
+    title = seen.get_attribute("title") or ""
+
+    at = re.search(r"(\d\d):(\d\d):\d\d UTC", title)
+    assert at is not None, title
+    minutes = int(at[1]) * 60 + int(at[2]) + 330  # India is 5:30 ahead
+    assert f"{minutes // 60 % 12 or 12}:{minutes % 60:02}:" in title
