@@ -26,7 +26,7 @@ from local.grafana.panels import (
     HEIGHT,
     OWN_PAGES,
     PROMETHEUS,
-    SINCE_IT_MOVED,
+    RISK_STEPS,
     STREAM_PAGE,
     THIRD,
     Panel,
@@ -49,7 +49,7 @@ DRAWN: Final = 10  # more lines cannot be told apart
 def make() -> Dashboard:
     """The whole dashboard."""
     about = "Every stream by its risk, from the read API of the insights service."
-    page = named("fleet", "fleet", about, kind="prometheus", source="iops").time("now-1h", "now").refresh("30s")
+    page = named("fleet", "fleet", about, kind="prometheus", source="iops").time("now-1h", "now").refresh("1m")
     for variable in (_peer_group(), _least_risk(), OWN_PAGES):
         page.with_variable(variable)
     in_memory = {"Now": [*_numbers(), _worst(), _alerts_by_kind()], "Risk": [_risk_of_worst()]}
@@ -144,7 +144,7 @@ def _alerts_by_kind() -> Bars:
 def _risk_of_worst() -> Panel:
     panel = risk_graph(f"Risk of the {DRAWN} worst", {"{{stream}}": f"topk({DRAWN}, {RISK} >= $min_risk)"})
     own_page = DashboardLink("Its own page").url(STREAM_PAGE + "${__field.labels.stream}")
-    return panel.description(SINCE_IT_MOVED).data_links([own_page])
+    return panel.description(RISK_STEPS).data_links([own_page])
 
 
 def _load() -> list[Panel]:

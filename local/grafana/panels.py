@@ -37,7 +37,9 @@ WHOLE: Final = 24
 HEIGHT: Final = 8
 STAT_HEIGHT: Final = 4
 OWN_PAGES: Final = TextBoxVariable("iops").label("Own pages at").default_value("http://127.0.0.1:8080")
-SINCE_IT_MOVED: Final = "Known since it was last written: hourly, and when it moves by 5 or more."
+RISK_STEPS: Final = (
+    "Written hourly, and when it moves by 5. Of more than 200 streams only what it is since the last scoring."
+)
 STREAM_PAGE: Final = "${iops:raw}/ui/streams/"
 
 Panel = Builder[dashboard.Panel]

@@ -18,7 +18,7 @@ from grafana_foundation_sdk.models.units import (
 from local.grafana.panels import (
     OWN_PAGES,
     PROMETHEUS,
-    SINCE_IT_MOVED,
+    RISK_STEPS,
     STREAM_PAGE,
     Panel,
     graph,
@@ -40,7 +40,7 @@ def make() -> Dashboard:
     page = named("stream", "stream", about, kind="prometheus", source="iops").time("now-3h", "now").refresh("30s")
     own_page = DashboardLink("Its own page").type(dashboard.DashboardLinkType.LINK).url(STREAM_PAGE + "${stream}")
     page.with_variable(_stream()).with_variable(OWN_PAGES).link(own_page)
-    risk = risk_graph("Risk", {"risk": RISK}).description(SINCE_IT_MOVED).data_links([own_page])
+    risk = risk_graph("Risk", {"risk": RISK}).description(RISK_STEPS).data_links([own_page])
     return laid_out(page, {"Now": _numbers(), "What it does": _channels(), "Risk": [risk]})
 
 
