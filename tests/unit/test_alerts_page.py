@@ -90,7 +90,7 @@ async def test_a_filter_keeps_what_fits_and_says_where_nothing_does(house: House
     quiet = an_alert("web-2:sda", state=AlertState.SILENCED)
     add(house, an_alert("web-1:sda", page_id="p"), quiet, over("web-3:sda"))
 
-    async def rows(**params: str) -> list[str]:
+    async def rows(**params: Any) -> list[str]:
         return (await page_of(house, "/ui/alerts", **params)).rows
 
     assert await rows(state="silenced") == ["web-2-sda"]
