@@ -21,15 +21,16 @@ async def prove(url: str, *, as_json: bool, transport: Transport | None) -> Outc
 
 
 async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Outcome:
-    """Checks of each service, then the tiers; NOTHING where a service does not work. Raises Unreachable."""
+    """Services, troubles, tiers; NOTHING where a service does not work. Raises Unreachable."""
     async with Server(url, transport=transport) as server:
         services = [await _check(server, name, path) for name, path in QUESTIONS]
         tiers = await _read(server, "/tiers")
         cost = await _read(server, "/cost")
+        troubles = _rows((await _read(server, "/system")).get("troubles"))
     if as_json:
-        print_json({"services": services, "tiers": tiers, "cost": cost})
+        print_json({"services": services, "troubles": troubles, "tiers": tiers, "cost": cost})
     else:
-        _print(services, tiers, cost)
+        _print(services, troubles, tiers, cost=cost)
     return Outcome.OK if all(service["works"] for service in services) else Outcome.NOTHING
 
 
@@ -58,12 +59,15 @@ async def _read(server: Server, path: str) -> Row:
         return {}
 
 
-def _print(services: Sequence[Row], tiers: Row, cost: Row) -> None:
+def _rows(listed: object) -> list[Row]:
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _print(services: Sequence[Row], troubles: Sequence[Row], tiers: Row, *, cost: Row) -> None:
     rows = [["service", plain(each["service"]), _mark(each["works"]), plain(each["why_not"])] for each in services]
+    rows += [["trouble", plain(each.get("section")), "", plain(each.get("says"))] for each in troubles]
     for kind in ("scoring", "explaining"):
-        listed = tiers.get(kind)
-        found = listed if isinstance(listed, list) else []
-        rows += [_tier_cells(kind, tier) for tier in found if isinstance(tier, dict)]
+        rows += [_tier_cells(kind, tier) for tier in _rows(tiers.get(kind))]
     today = cost.get("today")
     if isinstance(today, dict):
         spent = f"${plain(today.get('usd'))} of ${plain(today.get('budget_usd'))} today"

@@ -63,6 +63,11 @@ def _open_breakers(numbers: Numbers) -> dict[str, float]:
     return {provider: 1 - is_closed for provider, is_closed in closed.items()}
 
 
+def _drift(numbers: Numbers) -> dict[str, float]:
+    """It is 0 until enough was seen to say."""
+    return {name: index for name, index in numbers.each("iops_feature_drift", "feature").items() if index > 0}
+
+
 SECRET_AGE: Final[Mapping[str, Read]] = {"secret_age_s": lambda numbers: numbers.highest("iops_secret_age_seconds")}
 WANTED: Final[Mapping[str, Wanted]] = {
     "ingest": Wanted(
@@ -83,10 +88,7 @@ WANTED: Final[Mapping[str, Wanted]] = {
             "silent_hosts": lambda numbers: numbers.highest("iops_silent_hosts"),
             **SECRET_AGE,
         },
-        by_name={
-            "open_breakers": _open_breakers,
-            "drift": lambda numbers: numbers.each("iops_feature_drift", "feature"),
-        },
+        by_name={"open_breakers": _open_breakers, "drift": _drift},
     ),
     "alerts": Wanted(
         counts={},

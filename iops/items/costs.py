@@ -116,6 +116,14 @@ def month_costs_query(day: date) -> Item:
     }
 
 
+def month_days_query(day: date) -> Item:
+    """The same without its streams, of which there may be many."""
+    return {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :days)",
+        "ExpressionAttributeValues": {":id": {"S": _month(day)}, ":days": {"S": DAY_PREFIX}},
+    }
+
+
 def item_to_day_cost(item: Item) -> DayCost | None:
     """None where the row is not a day's."""
     sort_key = item[contract.SORT_KEY]["S"]

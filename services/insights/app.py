@@ -22,8 +22,9 @@ from iops.pulse import beating
 from iops.redact import secrets_in
 from iops.table import Table, open_table
 from iops.web import Health, create_service, running
-from services.insights import analyse, audit, chart, costs, feedback, fleet_routes, key_routes, routes, tiers
+from services.insights import analyse, audit, chart, costs, feedback, fleet_routes, key_routes, routes, system, tiers
 from services.insights.absence import Absence
+from services.insights.card import view_model
 from services.insights.chain import Judging, load_model, open_judging
 from services.insights.explaining import Explaining, open_explaining
 from services.insights.flag_watch import FlagWatch
@@ -38,6 +39,8 @@ from services.insights.session.desk import Desk, open_desk
 from services.insights.settings import InsightsSettings
 from services.insights.sparks import Sparks
 from services.insights.spending import Spending
+from services.insights.strip import Strip
+from services.insights.survey import Survey
 from services.insights.tell import Teller
 from services.insights.windows import Windows
 from services.insights.work import ScoringLoop
@@ -78,7 +81,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
                 yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
-    routers += [audit.router, key_routes.router, fleet_routes.router, chart.router, prometheus.router]
+    routers += [audit.router, key_routes.router, fleet_routes.router, chart.router, prometheus.router, system.router]
     app = create_service(
         "insights",
         routers=[*routers, *SESSION_ROUTERS, *PAGES],
@@ -137,15 +140,18 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
         clock=now,
         sets_risk=lambda: flags.current.llm_sets_risk,
     )
-    app.state.tiers = tiers.Board(
+    board = app.state.tiers = tiers.Board(
         flags=lambda: flags.current,
-        model_version=parts.judging.model_version,
+        model_version=parts.judging.card.version if parts.judging.card else None,
         why_no_endpoint=parts.judging.why_no_endpoint,
         providers=explaining.models.providers,
         warnings=explaining.models.warnings,
         why_no_money=explaining.purse.why_not,
         teller=parts.teller,
     )
+    survey = Survey(parts.table, board, now, budget_usd=lambda: flags.current.llm_daily_usd)
+    app.state.strip = Strip(survey)
+    app.state.system = system.Bureau(survey, view_model(parts.judging.card) if parts.judging.card else None)
 
 
 def _loops(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from iops.model import Model, UnfitModel
+from iops.model import Card, Model, UnfitModel
 from iops.observability import Metrics
 from services.insights.judge import QUIET_RISK, ModelJudge
 from services.insights.sagemaker import open_sagemaker
@@ -64,10 +64,10 @@ async def open_chain(
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The model's part in a score; `judge` and `model_version` are None where the rules score alone."""
+    """The model's part in a score; `judge` and `card` are None where the rules score alone."""
 
     judge: ModelJudge | None
-    model_version: str | None
+    card: Card | None
     why_no_endpoint: Callable[[], str | None]
 
 
@@ -80,4 +80,4 @@ async def open_judging(
         yield Judging(None, None, lambda: "no model fits")
         return
     async with open_chain(settings, model, metrics, percent=percent) as scoring:
-        yield Judging(ModelJudge(scoring.chain, model.card, metrics), model.card.version, scoring.why_no_endpoint)
+        yield Judging(ModelJudge(scoring.chain, model.card, metrics), model.card, scoring.why_no_endpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from calendar import monthrange
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Final
 
@@ -84,21 +85,23 @@ async def get_cost(service: Service, caller: Viewer) -> Costs:
         streams_total += len(streams)
         top = heapq.nlargest(STREAMS_SHOWN, [*top, *streams], key=lambda stream: stream.settled.nano)
     return Costs(
-        today=_today(days, now.date(), budget_usd=service.llm_daily_usd()),
-        month=_month(days, now),
+        today=today_of(days, now.date(), budget_usd=service.llm_daily_usd()),
+        month=month_of(days, now),
         days=[_day(day) for day in days],
         streams=[StreamSpent(stream_id=stream.stream_id, **_spent(stream.settled)) for stream in top],
         streams_total=streams_total,
     )
 
 
-def _today(days: list[DayCost], day: date, *, budget_usd: float) -> Today:
+def today_of(days: Sequence[DayCost], day: date, *, budget_usd: float) -> Today:
+    """Of a month's days, the last."""
     found = next((each for each in days if each.day == day), DayCost(day, Settled(), 0))
     left_nano = items.usd_to_nano(budget_usd) - found.settled.nano - found.reserved_nano
     return Today(**dict(_day(found)), budget_usd=budget_usd, left_usd=nano_to_usd(max(0, left_nano)))
 
 
-def _month(days: list[DayCost], now: datetime) -> Month:
+def month_of(days: Sequence[DayCost], now: datetime) -> Month:
+    """All of them."""
     settled = sum((day.settled for day in days), start=Settled())
     forecast_usd = nano_to_usd(settled.nano) / elapsed_ratio(now)
     return Month(month=f"{now:%Y-%m}", forecast_usd=round(forecast_usd, 9), **_spent(settled))

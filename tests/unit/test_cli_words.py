@@ -28,6 +28,7 @@ WORKS: dict[str, httpx.Response] = {
     "/alerts": httpx.Response(200, json={"items": []}),
     "/tiers": httpx.Response(200, json=TIERS),
     "/cost": httpx.Response(200, json=COST),
+    "/system": httpx.Response(200, json={"troubles": []}),
 }
 INSIGHT: Row = {
     "title": "web-1:sda answers slower than its peers",
@@ -63,10 +64,25 @@ def test_the_doctor_says_who_answers_and_why_others_do_not() -> None:
     assert "cost language models $0.123 of $1 today" in lines
 
 
+def test_the_doctor_says_what_the_system_knows_to_be_wrong() -> None:
+    troubles = [{"says": "alerts has not been heard of for 3 min", "section": "unhealthy-targets"}]
+    result = doctor(system=httpx.Response(200, json={"troubles": troubles}))
+
+    assert "trouble unhealthy-targets alerts has not been heard of for 3 min" in lines_of(result)
+
+
+@pytest.mark.parametrize("troubles", [None, 7, [None, {}, {"says": [HOSTILE], "section": HOSTILE}]])
+def test_troubles_that_are_none_of_ours_are_no_traceback(troubles: Any) -> None:
+    result = doctor(system=httpx.Response(200, json={"troubles": troubles}))
+
+    assert result.exit_code == 0
+    assert not {"\x1b", "\u202e"} & set(result.stdout)
+
+
 def test_the_doctors_json_is_all_there_is_on_standard_output() -> None:
     told = json.loads(doctor("--json").stdout)
 
-    assert (told["tiers"], told["cost"]) == (TIERS, COST)
+    assert (told["tiers"], told["cost"], told["troubles"]) == (TIERS, COST, [])
     assert told["services"][0] == {"service": "ingest", "works": True, "why_not": None}
 
 
