@@ -61,7 +61,8 @@ class _Parts:
     explaining: Explaining
     teller: Teller
     scorer: Scorer
-    watch: fleet_routes.Watch
+    fleet: Fleet
+    sparks: Sparks
 
 
 def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now) -> FastAPI:
@@ -114,8 +115,8 @@ async def _open_parts(settings: InsightsSettings, now: Clock, metrics: Metrics) 
         )
         teller = Teller(table, now, metrics, explaining.improver)
         scorer = Scorer(table, windows, teller, now, metrics, judging.judge)
-        watch = fleet_routes.Watch(Fleet(table, now), Sparks(table, now, peek=windows.peek), now)
-        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer, watch)
+        fleet, sparks = Fleet(table, now), Sparks(table, now, peek=windows.peek)
+        yield _Parts(table, gate, desk, queue, flags, judging, explaining, teller, scorer, fleet, sparks)
 
 
 def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -> None:
@@ -123,9 +124,8 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
     flags, explaining = parts.flags, parts.explaining
     app.state.gate = parts.gate
     app.state.session = parts.desk
-    app.state.watch = parts.watch
-    app.state.prometheus = ReadApi(parts.table, parts.watch.fleet, now)
-    app.state.charts = chart.Charts(parts.table, parts.watch.fleet, now)
+    app.state.prometheus = ReadApi(parts.table, parts.fleet, now)
+    app.state.charts = chart.Charts(parts.table, parts.fleet, now)
     app.state.insights = routes.Insights(
         table=parts.table,
         clock=now,
@@ -150,7 +150,7 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
         teller=parts.teller,
     )
     survey = Survey(parts.table, board, now, budget_usd=lambda: flags.current.llm_daily_usd)
-    app.state.strip = Strip(survey)
+    app.state.watch = fleet_routes.Watch(parts.fleet, parts.sparks, now, Strip(survey).read)
     app.state.system = system.Bureau(survey, view_model(parts.judging.card) if parts.judging.card else None)
 
 
@@ -167,7 +167,7 @@ def _loops(
         "rollups": rollups.run(),
         "settlements": parts.explaining.purse.run(),
         "spending": Spending(parts.table, now, metrics).run(),
-        "fleet": parts.watch.fleet.run(),
+        "fleet": parts.fleet.run(),
         "absence": Absence(parts.table, now, metrics).run(),
         **telling(settings, "insights", metrics, now),
         **({"model_secrets": model_secrets.run()} if model_secrets else {}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,7 @@ from iops.insight import PredictionType
 from iops.problems import error_responses
 from services.insights.fleet import Fleet, Seen, State, Wanted
 from services.insights.sparks import MINUTES, Spark, Sparks
+from services.insights.strip import StripNumbers
 
 router = APIRouter(tags=["fleet"])
 
@@ -44,6 +45,7 @@ class Watch:
     fleet: Fleet
     sparks: Sparks
     clock: Clock
+    strip: Callable[[Caller], Awaitable[StripNumbers]]
     _listeners: int = field(default=0, init=False)
 
     @asynccontextmanager
@@ -113,6 +115,7 @@ class FleetPage(BaseModel):
     pages: int
     counts: dict[str, int] = Field(description="of all streams of the caller: streams, alerts, and each `state`")
     peer_groups: list[str]
+    strip: StripNumbers = Field(description="the whole system; null is what cannot be known, or is of all streams")
     read_at: datetime = Field(description="as of when this is")
 
 
@@ -193,6 +196,7 @@ async def read_fleet(watch: Watch, caller: Caller, wanted: Wanted, *, page: int,
         pages=pages,
         counts=dict(view.counts),
         peer_groups=list(view.peer_groups),
+        strip=await watch.strip(caller),
         read_at=watch.fleet.read_at,
     )
 

@@ -31,6 +31,7 @@ from services.insights.fleet_routes import Watch
 from services.insights.improve import Improver
 from services.insights.routes import Insights
 from services.insights.sparks import Sparks
+from services.insights.strip import StripNumbers
 from services.insights.tell import Teller
 from tests.unit.builders import AT, a_batch, an_insight
 from tests.unit.fakes import FakeBus
@@ -77,6 +78,7 @@ class Things:
     silence_id: str
 
 
+NO_STRIP: Final = StripNumbers(None, None, None, "local", "template")
 NOTHING: Final = Things("web-9:sda", "01NOTHING", "feedfeedfeedfeed", "01NOTHING")
 
 
@@ -91,7 +93,8 @@ class House:
         teller = Teller(table, clock, metrics, Improver(table, explainer, clock, metrics, sets_risk=lambda: False))
         insights, alerts = apps()
         insights.state.insights = Insights(table, clock)
-        self.watch = insights.state.watch = Watch(Fleet(table, clock), Sparks(table, clock, peek=lambda _: None), clock)
+        sparks = Sparks(table, clock, peek=lambda _: None)
+        self.watch = insights.state.watch = Watch(Fleet(table, clock), sparks, clock, a_strip)
         insights.state.charts = Charts(table, self.watch.fleet, clock)
         insights.state.analyst = Analyst(
             table, self.scene.scorer, teller, explainer, clock=clock, sets_risk=lambda: False
@@ -148,6 +151,11 @@ class House:
 
     def rows(self) -> dict[Any, Item]:
         return {key: dict(row) for key, row in self.table.rows.items()}
+
+
+async def a_strip(caller: Caller) -> StripNumbers:
+    """What stands above every fleet."""
+    return StripNumbers(12.5, 0.02, 1.0, "local", "template") if caller.sees_all else NO_STRIP
 
 
 def names_of(found: Iterable[Any]) -> set[str]:

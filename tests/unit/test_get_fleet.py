@@ -43,6 +43,17 @@ async def test_the_fleet_has_each_stream_with_its_alert_its_hour_and_its_newest_
     assert [value for value in row["spark"] if value is not None] == [2.5]
 
 
+async def test_the_strip_has_the_numbers_of_all_for_who_sees_all() -> None:
+    house = await a_house("web-1")
+    seen = (await house.ask("GET", "/", caller=EVERYBODY)).text
+    own = await house.ask("GET", "/")
+
+    assert "Samples a second" in seen
+    assert "$0.02" in seen
+    assert "Samples a second" not in own.text
+    assert (await house.ask("GET", "/fleet")).json()["strip"]["spend_today_usd"] is None
+
+
 async def test_pages_hold_every_stream_once_and_beyond_the_last_is_the_last() -> None:
     house = await a_house(*(f"web-{number}" for number in range(7)))
     pages = [(await house.ask("GET", "/fleet", limit=3, page=page)).json() for page in (1, 2, 3, 9)]
