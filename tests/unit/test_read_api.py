@@ -169,15 +169,26 @@ async def test_a_long_range_is_answered_with_minutes(door: Door) -> None:
         step=30 * 3600,
     )
 
-    assert [value for _, value in found["result"][0]["values"]] == ["1", "3"], "minutes of the clock that have a sample"
+    assert [value for _, value in found["result"][0]["values"]] == ["1", "90"], (
+        "a minute of the hour rolled up, and samples"
+    )
     short = await door.values("count_over_time(iops_stream_queue_depth[1h])")
-    assert short == {"web-1:sda": 90}, "the samples themselves"
+    assert short == {"web-1:sda": 90}
 
 
 def _rollup_row(window: Window) -> items.Item:
     update = items.rollup_update("web-1:sda", roll_up(window))
     values = update["ExpressionAttributeValues"]
     return {**update["Key"], "data": values[":data"], "samples": values[":samples"], "ttl": values[":ttl"]}
+
+
+async def test_of_an_instant_that_was_stored_twice_the_later_counts(door: Door) -> None:
+    begin, end = a_window(60, end=AT - timedelta(seconds=30), in_flight=1), a_window(60, in_flight=2)
+    await door.add("web-1:sda", begin, end)
+    door.table.page_limit = 1
+
+    assert await door.values("count_over_time(iops_stream_in_flight[5m])") == {"web-1:sda": 90}
+    assert await door.values("sum_over_time(iops_stream_in_flight[5m])") == {"web-1:sda": 30 * 1 + 60 * 2}
 
 
 async def test_a_damaged_chunk_hides_its_stream_and_says_so(door: Door) -> None:

@@ -56,7 +56,7 @@ def vector(found: Matrix | float, at_ms: int) -> str:
     if isinstance(found, float):
         return _result("scalar", _pair(at_ms, found))
     rows = zip(found.labels, found.values[:, 0].tolist(), strict=True)
-    made = (f'{{"metric":{json.dumps(labels)},"value":{_pair(at_ms, value)}}}' for labels, value in rows)
+    made = (f'{{"metric":{_json(labels)},"value":{_pair(at_ms, value)}}}' for labels, value in rows)
     return _result("vector", f"[{','.join(made)}]")
 
 
@@ -73,7 +73,11 @@ def matrix(found: Matrix | float, steps: Steps) -> str:
 
 def _row(labels: Labels, instants: Sequence[str], values: Sequence[float]) -> str:
     pairs = (f'[{at},"{_text(value)}"]' for at, value in zip(instants, values, strict=True) if value == value)
-    return f'{{"metric":{json.dumps(labels)},"values":[{",".join(pairs)}]}}'
+    return f'{{"metric":{_json(labels)},"values":[{",".join(pairs)}]}}'
+
+
+def _json(labels: Labels) -> str:
+    return json.dumps(labels, separators=(",", ":"))
 
 
 def _result(kind: str, result: str) -> str:

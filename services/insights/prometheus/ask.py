@@ -21,7 +21,8 @@ from services.insights.prometheus.hold import hold, recall
 from services.insights.prometheus.matrix import Instants, Labels, Matrix, Series
 from services.insights.prometheus.parse import parse, parse_selector
 from services.insights.prometheus.query import Selector, selector_of
-from services.insights.prometheus.read import Range, read
+from services.insights.prometheus.read import part_kept, read
+from services.insights.prometheus.samples import Range
 from services.insights.prometheus.series import Held, Sight, Stored, select
 from services.insights.prometheus.times import Steps
 
@@ -86,7 +87,7 @@ class ReadApi:
         found = await asyncio.to_thread(lambda: list(select(selector.matchers, sight)))
         first_ms, last_ms = int(at_ms[0]) - selector.offset_ms, int(at_ms[-1]) - selector.offset_ms
         begin_ms = first_ms - (selector.range_ms or 0)
-        wanted = Range(first_ms - (selector.range_ms or LOOKBACK_MS), last_ms).kept(sight.now_ms)
+        wanted = part_kept(Range(first_ms - (selector.range_ms or LOOKBACK_MS), last_ms), sight.now_ms)
         older, held, stored = _sorted(found, begin_ms)
         series = await asyncio.to_thread(hold, held, wanted)
         recalled, no_past = await recall(self.table, older, wanted)

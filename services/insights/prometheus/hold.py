@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,8 @@ from iops import items
 from iops.items import Item
 from iops.table import Table, readable
 from services.insights.prometheus.matrix import Instants, Series
-from services.insights.prometheus.read import MINUTES_HOURS_LIMIT, STREAMS_LIMIT, Range, all_of
+from services.insights.prometheus.read import MINUTES_HOURS_LIMIT, STREAMS_LIMIT, all_of, hours_of
+from services.insights.prometheus.samples import Range
 from services.insights.prometheus.series import Held
 from services.insights.story import RISK_LASTS_MS
 
@@ -36,7 +38,7 @@ def hold(found: Sequence[Held], wanted: Range) -> list[Series]:
 
 async def recall(table: Table, found: Sequence[Held], wanted: Range) -> tuple[list[Series], list[str]]:
     """Risks as samples, from before they were last scored; and what had to be left out. Raises TableUnavailable."""
-    if len(found) > STREAMS_LIMIT or len(found) * wanted.hours > MINUTES_HOURS_LIMIT:
+    if len(found) > STREAMS_LIMIT or len(found) * hours_of(wanted) > MINUTES_HOURS_LIMIT:
         return await asyncio.to_thread(hold, found, wanted), [NO_PAST]
     instants = _instants(found, wanted)
 
@@ -47,7 +49,7 @@ async def recall(table: Table, found: Sequence[Held], wanted: Range) -> tuple[li
         )
         return await asyncio.to_thread(_series, held, rows, instants)
 
-    return await all_of(map(one, found)), []
+    return await all_of(partial(one, held) for held in found), []
 
 
 def _instants(found: Iterable[Held], wanted: Range) -> Instants:

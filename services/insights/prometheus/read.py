@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 import numpy as np
 import structlog
 
-from iops import contract, items
+from iops import contract
 from iops.errors import DamagedChunk, QueryRefused
-from iops.items import Item
 from iops.rollup import HOUR_MS
 from iops.table import Table
-from iops.telemetry import Window, merge_windows
-from services.insights.history import Span, read_minutes
-from services.insights.prometheus.matrix import Instants, Series
+from services.insights.prometheus.matrix import Array, Instants, Labels, Series
+from services.insights.prometheus.samples import Range, read_minutes, read_samples
 from services.insights.prometheus.series import Stored
 
 log = structlog.get_logger()
@@ -33,22 +31,15 @@ READS_AT_ONCE: Final = 16
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """What is looked at, both ends included, in epoch ms."""
+def hours_of(wanted: Range) -> int:
+    """Hours of the clock that it touches."""
+    return max(0, wanted.to_ms // HOUR_MS - wanted.from_ms // HOUR_MS + 1)
 
-    from_ms: int
-    to_ms: int
 
-    @property
-    def hours(self) -> int:
-        """Of the clock, that it touches."""
-        return max(0, self.to_ms // HOUR_MS - self.from_ms // HOUR_MS + 1)
-
-    def kept(self, now_ms: int) -> Range:
-        """The part of it that there can be samples of."""
-        oldest_ms, newest_ms = now_ms - contract.ROLLUP_TTL_S * 1000, now_ms + contract.SAMPLE_AHEAD_LIMIT_S * 1000
-        return Range(max(self.from_ms, oldest_ms), min(self.to_ms, newest_ms))
+def part_kept(wanted: Range, now_ms: int) -> Range:
+    """The part of it that there can be samples of."""
+    oldest_ms, newest_ms = now_ms - contract.ROLLUP_TTL_S * 1000, now_ms + contract.SAMPLE_AHEAD_LIMIT_S * 1000
+    return Range(max(wanted.from_ms, oldest_ms), min(wanted.to_ms, newest_ms))
 
 
 async def read(table: Table, found: Sequence[Stored], wanted: Range, *, now_ms: int) -> tuple[list[Series], list[str]]:
@@ -64,17 +55,17 @@ async def read(table: Table, found: Sequence[Stored], wanted: Range, *, now_ms: 
     for stored in found:
         by_stream[stored.stream_id].append(stored)
     reading.check(len(by_stream))
-    read_each = await all_of(reading.stream(each) for each in by_stream.values())
+    read_each = await all_of(partial(reading.stream, each) for each in by_stream.values())
     return [series for each in read_each for series in each], reading.left_out
 
 
-async def all_of(reads: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+async def all_of(reads: Iterable[Callable[[], Awaitable[Result]]]) -> list[Result]:
     """What they come to, some at once; where one fails the others end, and its error is raised."""
     slots = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def one(read: Coroutine[Any, Any, Result]) -> Result:
+    async def one(read: Callable[[], Awaitable[Result]]) -> Result:
         async with slots:
-            return await read
+            return await read()
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -88,7 +79,9 @@ class _Reading:
     """One query's reads."""
 
     def __init__(self, table: Table, wanted: Range, *, is_samples: bool) -> None:
-        self._table, self._wanted, self._is_samples = table, wanted, is_samples
+        self._table, self._wanted = table, wanted
+        self._read = read_samples if is_samples else read_minutes
+        self._hours_limit = SAMPLES_HOURS_LIMIT if is_samples else MINUTES_HOURS_LIMIT
         self._samples = 0
         self.left_out: list[str] = []
 
@@ -97,9 +90,9 @@ class _Reading:
         if streams > STREAMS_LIMIT:
             raise QueryRefused(
                 f"query: it reads {streams:,} streams, and {STREAMS_LIMIT} are the limit; select some by stream, "
-                "peer_group or a label (iops_stream_risk_score and iops_stream_alert have none: they read nothing)"
+                "peer_group or a label (iops_stream_risk_score and iops_stream_alert are not read there)"
             )
-        limit, hours = (SAMPLES_HOURS_LIMIT if self._is_samples else MINUTES_HOURS_LIMIT), self._wanted.hours
+        limit, hours = self._hours_limit, hours_of(self._wanted)
         if streams * hours > limit:
             raise QueryRefused(
                 f"query: it reads {hours:,} hours of {streams} streams, and {limit:,} hours of all are the limit; "
@@ -108,39 +101,22 @@ class _Reading:
 
     async def stream(self, found: Sequence[Stored]) -> list[Series]:
         """One stream's series; none of one that is damaged, which hides no other."""
+        channels, stream_id = [stored.channel for stored in found], found[0].stream_id
         try:
-            window = await self._window(found[0].stream_id)
+            samples = await self._read(self._table, stream_id, channels, self._wanted)
         except DamagedChunk as error:
             log.warning("stream_left_out", key=error.key)
-            self.left_out.append(f"{found[0].stream_id} is left out: {error.detail}")
+            self.left_out.append(f"{stream_id} is left out: {error.detail}")
             return []
-        made = await asyncio.to_thread(_series, window, found)
+        made = [
+            _one(stored.labels, samples.at_ms, values) for stored, values in zip(found, samples.values, strict=True)
+        ]
         self._samples += sum(len(each.at_ms) for each in made)
         if self._samples > SAMPLES_LIMIT:
             raise QueryRefused(f"query: it reads more than {SAMPLES_LIMIT:,} samples; select fewer, or ask for less")
         return made
 
-    async def _window(self, stream_id: str) -> Window:
-        from_ms, to_ms = self._wanted.from_ms, self._wanted.to_ms
-        if not self._is_samples:
-            minutes, _ = await read_minutes(self._table, stream_id, Span(from_ms, to_ms, points=SAMPLES_LIMIT))
-            return minutes.mean
-        rows = await self._table.query(items.chunks_query(stream_id, from_ms=from_ms, to_ms=to_ms))
-        return (await asyncio.to_thread(_decode, rows)).since(from_ms).until(to_ms + 1)
 
-
-def _decode(rows: Iterable[Item]) -> Window:
-    return merge_windows([items.item_to_window(row) for row in rows])
-
-
-def _series(window: Window, found: Sequence[Stored]) -> list[Series]:
-    at_ms = np.frombuffer(window.at_ms, dtype=np.int64)
-    return [_one(window, at_ms, stored) for stored in found]
-
-
-def _one(window: Window, at_ms: Instants, stored: Stored) -> Series:
-    values = np.frombuffer(window[stored.channel])
+def _one(labels: Labels, at_ms: Instants, values: Array) -> Series:
     is_there = ~np.isnan(values)
-    if stored.channel.endswith("_await_ms"):  # where so few completed that their rate rounds to 0, nothing waited
-        is_there &= np.frombuffer(window[stored.channel.replace("await_ms", "iops")]) > 0
-    return Series(stored.labels, at_ms[is_there], values[is_there])
+    return Series(labels, at_ms[is_there], values[is_there])
