@@ -61,6 +61,7 @@ class Sparks:
         self._looked_ms: dict[str, int] = {}
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(READS_AT_ONCE)
+        self._decoding = asyncio.Lock()  # of two threads that decode each waits for the other, and the loop for both
 
     async def of(self, stream_ids: Sequence[str], *, wait_s: float = WAIT_S) -> dict[str, Spark | None]:
         """What is known within `wait_s`. None: it sent nothing in the last hour; a stream that is missing is not read
@@ -100,7 +101,9 @@ class Sparks:
                 else:
                     query = items.chunks_query(stream_id, from_ms=now_ms - HOUR_MS, to_ms=now_ms + HOUR_MS)
                     rows, known = await self._table.query(query), None
-                self._keep(stream_id, await asyncio.to_thread(_joined, known, rows, now_ms), now_ms)
+            async with self._decoding:
+                spark = await asyncio.to_thread(_joined, known, rows, now_ms)
+            self._keep(stream_id, spark, now_ms)
         except Unavailable as error:
             log.warning("spark_unread", stream_id=stream_id, reason=error.detail)
 

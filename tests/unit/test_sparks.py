@@ -1,12 +1,16 @@
 """The last hour of a stream: read once, then only what is newer, and never waited for by a page."""
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from iops import items
 from iops.items import Item
 from iops.telemetry import Window
+from services.insights import sparks
 from services.insights.sparks import Sparks, make_spark
 from tests.unit.builders import AT, AT_MS, DISK, a_window
 from tests.unit.fakes import FakeTable
@@ -108,3 +112,20 @@ async def test_a_damaged_chunk_hides_no_other() -> None:
     scene.fake.rows[newest] |= {"data": {"B": b"\x02broken"}}
 
     assert [value for value in await scene.minutes() if value is not None] == [1.0]
+
+
+async def test_streams_are_decoded_one_at_a_time_so_that_the_loop_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, busy, most = Scene(), 0, 0
+
+    def decode(*_: object) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        time.sleep(0.005)
+        busy -= 1
+
+    monkeypatch.setattr(sparks, "_joined", decode)
+
+    await scene.sparks.of([f"web-{host}:sda" for host in range(8)], wait_s=5)
+
+    assert most == 1
