@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.browser.product import Product
 
-NAMES: Final = ("fleet",)
+NAMES: Final = ("fleet", "alerts", "alert", "insight")
 
 
 def path_of(name: str, product: Product) -> str:
