@@ -135,6 +135,26 @@ def score(
 
 
 @app.command()
+def pages(
+    as_json: Json = False,
+    streams: Annotated[int, typer.Option(min=10, max=100_000, help="Of a day each, some 130 rows.")] = 10_000,
+) -> None:
+    """The dashboard of a large fleet on DynamoDB Local (Docker): pages, data and news, each beside its limit."""
+    from bench.machine import machine
+    from bench.pages import measure
+    from bench.report import print_figures
+    from local.errors import CannotRun
+
+    try:
+        figures = {"bench": "pages", **measure(streams=streams), "machine": machine()}
+    except CannotRun as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from error
+    print_figures(figures, as_json=as_json)
+    raise typer.Exit(0 if figures["is_reached"] else 1)
+
+
+@app.command()
 def explain(
     as_json: Json = False,
     provider: Annotated[

@@ -99,7 +99,16 @@ def _machine_counters() -> list[str]:
     return Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
 
 
+def rss_bytes(pid: int) -> int:
+    """The memory that a process holds."""
+    return _status_bytes(pid, "VmRSS")
+
+
 def peak_rss_bytes(pid: int) -> int:
     """The most memory that a process has held since it began."""
+    return _status_bytes(pid, "VmHWM")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
