@@ -12,7 +12,7 @@ from cli.outcome import Outcome
 from cli.screen import PIPE_WIDTH_COLUMNS, print_json
 from cli.server import Server, Transport
 from cli.top.draw import draw
-from cli.top.fleet import Wanted, look_of, read_around, read_page
+from cli.top.fleet import Wanted, look_of, read_page
 from cli.top.watch import PAGE_MOST, Watch
 from iops.clock import Clock, now
 
@@ -51,10 +51,9 @@ async def _live(options: TopOptions, console: Console, *, transport: Transport |
 async def _once(options: TopOptions, console: Console, *, transport: Transport | None, clock: Clock) -> None:
     async with Server(options.url, transport=transport) as server:
         answer = await read_page(server, options.wanted, page=1, limit=PAGE_MOST)
-        if options.as_json:
-            print_json(answer)
-            return
-        around = await read_around(server)
+    if options.as_json:
+        print_json(answer)
+        return
     if not sys.stdout.isatty():
         console.width = PIPE_WIDTH_COLUMNS
-    console.print(draw(look_of(answer, around, now=clock()), clock(), width=console.width, height=None))
+    console.print(draw(look_of(answer, now=clock()), clock(), width=console.width, height=None))

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from cli.outcome import CommandFailed, Refused
+from cli.outcome import Refused
 from cli.screen import number, plain
 from cli.server import Row, Server
 from cli.top.rows import StreamRow, instant_of, number_of, part_of, read_stream
 
 UNKNOWN: Final = "the server is older than this command: it knows no /fleet"
-WHOLE: Final = 100  # percent
+WHO: Final = {"scoring": "scored by", "explaining": "explained by"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,7 @@ async def read_page(server: Server, wanted: Wanted, *, page: int, limit: int) ->
     return answer
 
 
-async def read_around(server: Server) -> tuple[str, ...]:
-    """Money and who answers, in words; what cannot be read is left out."""
-    said = []
-    for path, words in (("/cost", _money), ("/tiers", _tiers)):
-        try:
-            said += words(await server.read(path) or {})
-        except CommandFailed:
-            continue
-    return tuple(said)
-
-
-def look_of(answer: Row, around: Sequence[str], *, now: datetime, before: Look | None = None) -> Look:
+def look_of(answer: Row, *, now: datetime, before: Look | None = None) -> Look:
     """What an answer says that came `now`, after `before`."""
     listed, read_at = answer["items"], instant_of(answer, "read_at") or now
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
@@ -80,7 +69,7 @@ def look_of(answer: Row, around: Sequence[str], *, now: datetime, before: Look |
         total=int(number_of(answer, "total") or len(rows)),
         page=int(number_of(answer, "page") or 1),
         pages=int(number_of(answer, "pages") or 1),
-        strip=(*_counts(counts), *around),
+        strip=(*_counts(counts), *_system(part_of(answer, "strip"))),
         why_empty="No streams yet: `iops agent` or `iops demo` sends some"
         if is_empty_fleet
         else "No stream is like that",
@@ -96,29 +85,12 @@ def _counts(counts: Mapping[str, object]) -> list[str]:
     return said + [f"{number(known[name])} {word}" for name, word in words.items() if known.get(name)]
 
 
-def _money(cost: Row) -> list[str]:
-    today = part_of(cost, "today")
-    return [f"${plain(today.get('usd'))} of ${plain(today.get('budget_usd'))} today"] if today else []
-
-
-def _tiers(tiers: Row) -> list[str]:
+def _system(strip: Row) -> list[str]:
+    """What is known of samples, money and who answers."""
     said = []
-    for kind, words in (("scoring", "scored by"), ("explaining", "explained by")):
-        listed = tiers.get(kind)
-        if names := _answering(listed if isinstance(listed, list) else []):
-            said.append(f"{words} {', '.join(names)}")
-    return said
-
-
-def _answering(tiers: Sequence[object]) -> list[str]:
-    """Those that are asked now, up to the first that is asked for all streams."""
-    names = []
-    for tier in tiers:
-        if not isinstance(tier, dict) or tier.get("answers") is not True:
-            continue
-        share = number_of(tier, "share_percent")
-        is_whole = share is None or share >= WHOLE
-        names.append(plain(tier.get("name")) + ("" if is_whole else f" ({share:g} %)"))
-        if is_whole:
-            break
-    return names
+    if strip.get("samples_per_s") is not None:
+        said.append(f"{plain(strip['samples_per_s'])} samples/s")
+    if strip.get("spend_today_usd") is not None:
+        said.append(f"${plain(strip['spend_today_usd'])} of ${plain(strip.get('budget_usd'))} today")
+    who = ((field, words) for field, words in WHO.items() if strip.get(field))
+    return said + [f"{words} {plain(strip[field])}" for field, words in who]

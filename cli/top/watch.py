@@ -13,12 +13,11 @@ from cli.outcome import CommandFailed
 from cli.screen import plain
 from cli.server import Server
 from cli.top.draw import draw, rows_that_fit
-from cli.top.fleet import Look, Wanted, look_of, read_around, read_page
+from cli.top.fleet import Look, Wanted, look_of, read_page
 from cli.top.keys import Key
 from iops.clock import Clock
 
 TICK_S: Final = 1.0  # ages grow and windows change their size while nothing else happens
-AROUND_EVERY_S: Final = 30.0  # money and tiers change slowly, and the first is a read of the table
 PAGE_MOST: Final = 200  # rows, what the server gives at once
 
 
@@ -34,8 +33,6 @@ class Watch:
     look: Look | None = None
     why_stale: str | None = None
     page: int = 1
-    _around: tuple[str, ...] = ()
-    _around_s: float = -AROUND_EVERY_S
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, keys: asyncio.Queue[Key | None]) -> None:
@@ -50,13 +47,10 @@ class Watch:
 
     async def look_once(self) -> None:
         """Reads the page that is wanted, of as many rows as fit now. Raises CommandFailed."""
-        loop = asyncio.get_running_loop()
-        if loop.time() - self._around_s >= AROUND_EVERY_S:
-            self._around, self._around_s = await read_around(self.server), loop.time()
         size = self.console.size
         limit = min(PAGE_MOST, rows_that_fit(self.look, width=size.width, height=size.height))
         answer = await read_page(self.server, self.wanted, page=self.page, limit=limit)
-        self.look = look_of(answer, self._around, now=self.clock(), before=self.look)
+        self.look = look_of(answer, now=self.clock(), before=self.look)
         self.why_stale = None
         self.page = min(self.page, self.look.pages)
 
