@@ -107,9 +107,11 @@ class Means:
         return {name: np.where(place >= 0, column[place], np.nan) for name, column in found.items()}
 
     def maxima(self) -> dict[str, Array]:
-        """The largest sample of each step by channel; NaN where the step has one sample, or none."""
+        """The largest sample of each step by channel, `await_ms` of either direction; NaN where the step has one
+        sample, or none."""
         is_more = self._samples > 1
-        return {name: np.where(is_more, column, np.nan) for name, column in self._largest.items()}
+        largest = self._largest | {"await_ms": np.fmax(self._largest["read_await_ms"], self._largest["write_await_ms"])}
+        return {name: np.where(is_more, column, np.nan) for name, column in largest.items()}
 
     def _add(self, mean: Window, maximum: Window, count: Window | None) -> None:
         if not len(mean):  # numpy reads no empty buffer

@@ -21,6 +21,7 @@ OF_ONE: dict[tuple[str, str], tuple[Any, int]] = {
     ("GET", "/streams/{stream_id}"): (None, 200),
     ("GET", "/streams/{stream_id}/samples"): (None, 200),
     ("GET", "/streams/{stream_id}/chart"): (None, 200),
+    ("GET", "/ui/streams/{stream_id}"): (None, 200),
     ("POST", "/streams/{stream_id}/insight"): (None, 201),
     ("GET", "/insights/{insight_id}"): (None, 200),
     ("POST", "/insights/{insight_id}/feedback"): ({"verdict": "dismiss"}, 201),

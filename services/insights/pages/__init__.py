@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from services.insights.pages import alerts, assets, fleet, insight, system
+from services.insights.pages import alerts, assets, fleet, insight, stream, system
 
-ROUTERS: Final = (assets.router, fleet.router, alerts.router, insight.router, system.router)
+ROUTERS: Final = (assets.router, fleet.router, stream.router, alerts.router, insight.router, system.router)

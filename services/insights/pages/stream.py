@@ -1,0 +1,101 @@
+"""The page of one stream: what it did, what is usual for it and its peers, and what was found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import HTMLResponse
+from markupsafe import Markup
+
+from iops import items
+from iops.clock import from_epoch_ms
+from iops.errors import NotFound, Unavailable
+from iops.items import Stream
+from iops.table import readable
+from services.insights.chart import Chart, TheCharts, chart_steps
+from services.insights.fleet import sort_fleet
+from services.insights.fleet_routes import TheWatch, Watch
+from services.insights.pages.plot import PLOTS, pictures
+from services.insights.pages.render import error_page, instant, render
+from services.insights.recent import list_insights_of
+from services.insights.routes import StreamPath, find_stream
+from services.insights.session.desk import PageViewer
+
+router = APIRouter(include_in_schema=False)
+
+RANGES: Final = {
+    "15m": ("15 min", timedelta(minutes=15)),
+    "1h": ("1 h", timedelta(hours=1)),
+    "6h": ("6 h", timedelta(hours=6)),
+    "24h": ("24 h", timedelta(hours=24)),
+    "7d": ("7 d", timedelta(days=7)),
+    "30d": ("30 d", timedelta(days=30)),
+    "90d": ("90 d", timedelta(days=90)),
+}
+DEFAULT: Final = "1h"
+INSIGHTS_SHOWN: Final = 10
+LATE: Final = timedelta(minutes=6)  # an agent that samples every 10 s sends every 5 minutes
+SPARK_RANGE: Final = timedelta(hours=1)
+
+
+@router.get("/ui/streams/{stream_id}")
+async def show_stream(
+    request: Request,
+    charts: TheCharts,
+    watch: TheWatch,
+    caller: PageViewer,
+    stream_id: StreamPath,
+    range: str = DEFAULT,  # noqa: A002 - as the address spells it
+    hx_target: Annotated[str | None, Header()] = None,
+) -> HTMLResponse:
+    """The whole page; where a script renews its live part, that without the charts, which it renews by itself."""
+    chosen = range if range in RANGES else DEFAULT
+    try:
+        stream = await find_stream(charts.table, stream_id, caller)
+        chart = None
+        if hx_target != "live":
+            now = charts.clock()
+            chart = await charts.read(stream, chart_steps(now - RANGES[chosen][1], now, now=now))
+        rows, _ = await list_insights_of(charts.table, stream_id, limit=INSIGHTS_SHOWN)
+        about = await _about(stream, watch)
+    except (NotFound, Unavailable) as error:
+        return error_page(request, error)
+    return render(
+        request,
+        "stream.html",
+        stream=stream,
+        **about,
+        insights=readable(rows, items.item_to_insight),
+        chart=chart,
+        pictures=pictures(chart) if chart else [],
+        data=_data(chart) if chart else "",
+        chosen=chosen,
+        ranges=RANGES,
+        now=watch.clock(),
+        at=lambda epoch_s: instant(from_epoch_ms(1_000 * epoch_s)),
+    )
+
+
+async def _about(stream: Stream, watch: Watch) -> dict[str, Any]:
+    """How it stands now."""
+    (seen,) = sort_fleet([stream], watch.fleet.alerts.values())
+    sparks = await watch.sparks.of([stream.stream_id])
+    spark, is_read = sparks.get(stream.stream_id), stream.stream_id in sparks
+    quiet_for = watch.clock() - spark.last_at if spark else SPARK_RANGE
+    return {
+        "is_silent": seen.is_silent,
+        "alerts": [alert for alert in watch.fleet.alerts.values() if alert.stream_id == stream.stream_id],
+        "spark": spark,
+        "is_read": is_read,
+        "quiet_s": quiet_for.total_seconds() if is_read and quiet_for > LATE else None,
+    }
+
+
+def _data(chart: Chart) -> str:
+    """For the script, which would else ask for the same again; no `<` in it can end its element."""
+    data = {"chart": chart.model_dump(mode="json", by_alias=True), "plots": [asdict(plot) for plot in PLOTS]}
+    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704 - escaped just here
