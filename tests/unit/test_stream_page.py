@@ -91,6 +91,21 @@ async def test_a_range_without_samples_says_so() -> None:
     assert "over an hour ago" in text
 
 
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(5, None), (7, "no samples for 7 min"), (70, "no samples for over an hour")]
+)
+async def test_a_stream_that_sends_nothing_for_a_while_says_so_and_is_not_well(minutes: int, said: str | None) -> None:
+    house = House()
+    await house.add_stream(DISK)
+    house.table.add(*items.chunk_items(DISK, a_window(5, end=AT - timedelta(minutes=minutes))))
+    await house.watch.fleet.look_once()
+
+    text = await page(house)
+
+    assert ("no samples for" in text) == (said is not None)
+    assert said is None or said in text
+
+
 async def test_what_is_wrong_is_said_with_its_links() -> None:
     house = House()
     things = await house.move_in("web-1")

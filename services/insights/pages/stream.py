@@ -38,6 +38,8 @@ RANGES: Final = {
 }
 DEFAULT: Final = "1h"
 INSIGHTS_SHOWN: Final = 10
+LATE: Final = timedelta(minutes=6)  # an agent that samples every 10 s sends every 5 minutes
+SPARK_RANGE: Final = timedelta(hours=1)
 
 
 @router.get("/ui/streams/{stream_id}")
@@ -82,11 +84,14 @@ async def _about(stream: Stream, watch: Watch) -> dict[str, Any]:
     """How it stands now."""
     (seen,) = sort_fleet([stream], watch.fleet.alerts.values())
     sparks = await watch.sparks.of([stream.stream_id])
+    spark, is_read = sparks.get(stream.stream_id), stream.stream_id in sparks
+    quiet_for = watch.clock() - spark.last_at if spark else SPARK_RANGE
     return {
         "is_silent": seen.is_silent,
         "alerts": [alert for alert in watch.fleet.alerts.values() if alert.stream_id == stream.stream_id],
-        "spark": sparks.get(stream.stream_id),
-        "is_read": stream.stream_id in sparks,
+        "spark": spark,
+        "is_read": is_read,
+        "quiet_s": quiet_for.total_seconds() if is_read and quiet_for > LATE else None,
     }
 
 
