@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
-from typing import Final
-
-VOID: Final = {"meta", "link", "input", "br", "option", "path"}
 
 
 class Page(HTMLParser):
@@ -19,6 +16,8 @@ class Page(HTMLParser):
         self.scripts: list[str | None] = []
         self.handlers: list[str] = []
         self.forms: list[str] = []
+        self.data = ""  # for a script, which no browser runs
+        self._is_data = False
         self.feed(html)
 
     @property
@@ -27,7 +26,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
-        if tag == "script":
+        self._is_data = named.get("type") == "application/json"
+        if tag == "script" and not self._is_data:
             self.scripts.append(named.get("src"))
         if tag == "a":
             self.links.append(named.get("href") or "")
@@ -38,7 +38,13 @@ class Page(HTMLParser):
         self.handlers += [name for name in named if name.startswith("on") or name == "style"]
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if self._is_data:
+            self.data += data
+        else:
+            self.texts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_data = False
 
     def assert_runs_only_ours(self) -> None:
         assert not self.handlers, "the policy would stop them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from iops import items
 from iops.auth import Caller, Role
 from iops.insight import Earlier, Fact, Insight, ModelCall, Neighbour, Opinion, PredictionType, Verdict
-from tests.unit.builders import AT, EVERYBODY, a_window, an_insight
+from tests.unit.builders import AT, AT_MS, EVERYBODY, a_window, an_insight
 from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House
 
@@ -33,6 +34,11 @@ async def page_of(house: House, insight: Insight, *, caller: Caller = EVERYBODY,
     return page
 
 
+async def with_stream(house: House) -> None:
+    await house.add_stream(STREAM)
+    await house.watch.fleet.look_once()
+
+
 async def said_of(house: House, **fields: Any) -> str:
     return (await page_of(house, an_insight(STREAM, **fields))).said
 
@@ -44,30 +50,34 @@ async def test_it_says_what_was_found_what_to_do_and_what_proves_it_in_this_orde
 
     parts = ("web-1:sda has stalled", "Requests are in flight", "What to do Look for a lost path. Move the workload.")
     table = "await 22.2 ms over 60 s await ms 22.2 ms 0.75 ms 0.8 ms"
-    places = [said.index(part) for part in (*parts, "2026-11-23 01:50:00 UTC to 2026-11-23 02:00:00 UTC", table)]
+    places = [said.index(part) for part in (*parts, table, "2026-11-23 01:50:00 UTC to 2026-11-23 02:00:00 UTC")]
     assert places == sorted(places)
 
 
-async def test_the_chart_shows_exactly_the_window_with_what_is_usual(house: House) -> None:
-    fact = Fact(name="await_ms", value=2.5, unit="ms", baseline=1.0, sentence="slow")
+async def test_the_chart_shows_exactly_the_window_that_was_judged(house: House) -> None:
+    await with_stream(house)
     inside = a_window(300, end=AT, interval_s=2.0, read_await_ms=2.5)
     outside = a_window(30, end=AT - timedelta(minutes=20), interval_s=2.0, read_await_ms=400.0)
     house.table.add(*items.chunk_items(STREAM, inside), *items.chunk_items(STREAM, outside))
 
-    said = await said_of(house, facts=(fact,))
+    page = await page_of(house, an_insight(STREAM))
 
-    assert "Latency, the slower of reads and writes: 2.5 to 2.5 ms, median 2.5 ms, newest 2.5 ms; usual 1 ms" in said
-    assert "IOPS: 200 to 200 /s" in said
+    assert "Latency lowest 2.5 ms, median 2.5 ms, highest 2.5 ms, newest 2.5 ms" in page.said
+    chart = json.loads(page.data)["chart"]
+    assert AT_MS / 1000 - 610 <= chart["from"] <= AT_MS / 1000 - 600
+    assert AT_MS / 1000 <= chart["to"] <= AT_MS / 1000 + 10
 
 
 async def test_samples_that_are_gone_or_damaged_hide_no_word(house: House) -> None:
+    unknown = await said_of(house)
+    await with_stream(house)
     gone = await said_of(house)
     (chunk,) = items.chunk_items(STREAM, a_window(30, end=AT - timedelta(minutes=1)))
     house.table.add(chunk | {"data": {"B": b"damaged"}})
     damaged = await said_of(house)
 
-    for said in (gone, damaged):
-        assert "The samples of that window are not there any more, or cannot be read." in said
+    for said in (unknown, gone, damaged):
+        assert "The samples of that window are gone, or cannot be read now." in said
         assert "nothing completed for 20 s" in said
 
 

@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 OVER_SHOWN: Final = 10  # below what is open
 OVER_LISTED: Final = 50  # of a page of them
 SILENCES_SHOWN: Final = 200
-GROUPS_SHOWN: Final = 200  # cards of a page; more of them is one cause, which the filter finds
+GROUPS_SHOWN: Final = 50  # cards of a page, 160 KB; more of them have a cause, which the filter finds
 
 Name = Annotated[str, Query(max_length=200)]
 

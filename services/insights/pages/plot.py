@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Final
 
@@ -102,9 +103,15 @@ RISK_MARKS: Final = (60.0, 80.0)
 FORMATS: Final[dict[str, Callable[[float], str]]] = {"B/s": bytes_s, "ratio": percent}
 
 
-def pictures(chart: Chart) -> list[Picture]:
+def pictures(chart: Chart, plots: Sequence[Plot] = PLOTS) -> list[Picture]:
     """Of every plot, in the page's order."""
-    return [_picture(plot, chart) for plot in PLOTS]
+    return [_picture(plot, chart) for plot in plots]
+
+
+def chart_data(chart: Chart, plots: Sequence[Plot] = PLOTS) -> str:
+    """For the script, which would else ask for the same again; no `<` in it can end its element."""
+    data = {"chart": chart.model_dump(mode="json", by_alias=True), "plots": [asdict(plot) for plot in plots]}
+    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704 - escaped just here
 
 
 def column_of(line: Line, chart: Chart) -> Column:

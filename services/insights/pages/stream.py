@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import HTMLResponse
-from markupsafe import Markup
 
 from iops import items
 from iops.clock import from_epoch_ms
 from iops.errors import NotFound, Unavailable
 from iops.items import Stream
 from iops.table import readable
-from services.insights.chart import Chart, TheCharts, chart_steps
+from services.insights.chart import TheCharts, chart_steps
 from services.insights.fleet import sort_fleet
 from services.insights.fleet_routes import TheWatch, Watch
-from services.insights.pages.plot import PLOTS, pictures
+from services.insights.pages.plot import chart_data, pictures
 from services.insights.pages.render import error_page, instant, render
 from services.insights.recent import list_insights_of
 from services.insights.routes import StreamPath, find_stream
@@ -72,7 +69,7 @@ async def show_stream(
         insights=readable(rows, items.item_to_insight),
         chart=chart,
         pictures=pictures(chart) if chart else [],
-        data=_data(chart) if chart else "",
+        data=chart_data(chart) if chart else "",
         chosen=chosen,
         ranges=RANGES,
         now=watch.clock(),
@@ -93,9 +90,3 @@ async def _about(stream: Stream, watch: Watch) -> dict[str, Any]:
         "is_read": is_read,
         "quiet_s": quiet_for.total_seconds() if is_read and quiet_for > LATE else None,
     }
-
-
-def _data(chart: Chart) -> str:
-    """For the script, which would else ask for the same again; no `<` in it can end its element."""
-    data = {"chart": chart.model_dump(mode="json", by_alias=True), "plots": [asdict(plot) for plot in PLOTS]}
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704 - escaped just here
