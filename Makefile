@@ -12,7 +12,7 @@ WINDOWS := .local/windows
 PAGES := services/insights/pages
 VENDOR := $(PAGES)/static/vendor
 
-.PHONY: help setup assets up check format test test-unit test-nightly bench model openapi settings grafana lock sbom audit preview deploy rollback clean
+.PHONY: help setup assets up check format test test-unit test-nightly bench model screenshots openapi settings grafana lock sbom audit preview deploy rollback clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ model: setup $(WINDOWS)/windows.parquet ## make the model that ships: make model
 
 $(WINDOWS)/windows.parquet: | setup
 	$(BIN)/python -m ml simulate $(WINDOWS) --windows 20000 --seed 11
+
+screenshots: setup ## write docs/screenshots from a demonstration (3 minutes; needs Chromium)
+	$(BIN)/python -m tests.browser.screenshots
 
 openapi: setup ## write docs/openapi from the services
 	$(BIN)/python -m tests.openapi

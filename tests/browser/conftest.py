@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect
 
 from local import ministack
 from local.errors import InstallFailed
 from local.up import MINISTACK_VENV
+from tests.browser.chromium import chromium_path, running_chromium, sign_in
 from tests.browser.opening import Opener
 from tests.browser.product import Product, running_demo, running_product
 from tests.browser.watch import Watch
@@ -20,13 +20,10 @@ PATIENCE_MS = 6_000.0  # the longest that anything on a page may take, a fault s
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Playwright's own browsers are a download from one more host; the distribution's is kept up to date with it."""
-    path = shutil.which("chromium")
-    if path is None:
+    if chromium_path() is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_playwright() as playwright:
-        # Without Chromium's sandbox, Playwright's default: root has none, and every page is our own.
-        yield playwright.chromium.launch(executable_path=path)
+    with running_chromium() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="package")
@@ -41,12 +38,7 @@ def product(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="package")
 def session(chromium: Browser, product: Product) -> StorageState:
-    """The cookies of a browser that followed the link of `iops open`."""
-    with chromium.new_context() as context:
-        page = context.new_page()
-        page.goto(product.link())
-        page.wait_for_url(f"{product.url}/")
-        return context.storage_state()
+    return sign_in(chromium, product)
 
 
 @pytest.fixture

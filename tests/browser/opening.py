@@ -19,6 +19,7 @@ class Browsing(TypedDict, total=False):
     timezone_id: str
     viewport: ViewportSize
     has_touch: bool
+    device_scale_factor: float
 
 
 class Opener:

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 from tests.browser.product import Product
 
-NAMES: Final = ("fleet", "alerts", "alert", "insight")
+NAMES: Final = ("fleet", "alerts", "alert", "insight", "system")
+KEYS: Final = {"stream": "stream_id", "alert": "alert_id", "insight": "opened_by"}  # of an alert
 
 
 def path_of(name: str, product: Product) -> str:
-    """Where it is."""
-    if name in ("alert", "stream", "insight"):
-        alert = product.items("/alerts?state=firing")[0]
-        key = {"alert": "alert_id", "stream": "stream_id", "insight": "opened_by"}[name]
-        return f"/ui/{name}s/{quote(alert[key])}"
+    """Where it is; of one stream, alert or insight, where that of the worst alert is."""
+    if name in KEYS:
+        worst = max(product.items("/alerts?state=firing"), key=lambda alert: (alert["risk_score"], alert["stream_id"]))
+        return f"/ui/{name}s/{quote(worst[KEYS[name]])}"
     return "/" if name == "fleet" else f"/ui/{name}"

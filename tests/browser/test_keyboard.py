@@ -47,3 +47,9 @@ def test_the_row_under_the_cursor_stays_when_the_list_is_renewed(page: Page) -> 
     expect(page.locator("#live:not([data-old])")).to_be_attached()
 
     assert focused_row(page) == row
+
+
+def test_g_and_a_letter_go_to_another_page(page: Page) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    expect(page.get_by_role("link", name="System")).to_have_attribute("aria-current", "page")
