@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cli.outcome import CommandFailed, Outcome, Refused
+from cli.outcome import CommandFailed, Outcome, Refused, Unreachable
 from cli.prove import prove_alert
 from cli.screen import plain, print_json, print_table
 from cli.server import Row, Server, Transport
@@ -21,9 +21,12 @@ async def prove(url: str, *, as_json: bool, transport: Transport | None) -> Outc
 
 
 async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Outcome:
-    """Services, troubles, tiers; NOTHING where a service does not work. Raises Unreachable."""
+    """Services, troubles, tiers; NOTHING where a service does not work. Raises Unreachable where none answers."""
     async with Server(url, transport=transport) as server:
-        services = [await _check(server, name, path) for name, path in QUESTIONS]
+        checks = [await _check(server, name, path) for name, path in QUESTIONS]
+        if all(isinstance(why_not, Unreachable) for _, why_not in checks):
+            raise Unreachable(str(checks[0][1]))
+        services = [_row(name, why_not) for name, why_not in checks]
         tiers = await _read(server, "/tiers")
         cost = await _read(server, "/cost")
         troubles = _rows((await _read(server, "/system")).get("troubles"))
@@ -34,12 +37,16 @@ async def examine(url: str, *, as_json: bool, transport: Transport | None) -> Ou
     return Outcome.OK if all(service["works"] for service in services) else Outcome.NOTHING
 
 
-async def _check(server: Server, name: str, path: str) -> Row:
+async def _check(server: Server, name: str, path: str) -> tuple[str, str | CommandFailed | None]:
+    """The service, and why it does not work: one that hangs keeps nobody from asking the others."""
     try:
-        why_not = await _ask(server, name, path)
-    except Refused as error:
-        why_not = str(error)
-    return {"service": name, "works": why_not is None, "why_not": why_not}
+        return name, await _ask(server, name, path)
+    except (Refused, Unreachable) as error:
+        return name, error
+
+
+def _row(name: str, why_not: str | CommandFailed | None) -> Row:
+    return {"service": name, "works": why_not is None, "why_not": None if why_not is None else str(why_not)}
 
 
 async def _ask(server: Server, name: str, path: str) -> str | None:

@@ -79,6 +79,19 @@ def test_troubles_that_are_none_of_ours_are_no_traceback(troubles: Any) -> None:
     assert not {"\x1b", "\u202e"} & set(result.stdout)
 
 
+def test_a_service_that_hangs_keeps_nobody_from_asking_the_others() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/alerts":
+            raise httpx.ReadTimeout("hangs", request=request)
+        return WORKS[request.url.path]
+
+    result = iops("doctor", handler=handler)
+
+    assert result.exit_code == 1
+    assert "service insights yes -" in lines_of(result)
+    assert [line for line in lines_of(result) if line.startswith("service alerts no http://")]
+
+
 def test_the_doctors_json_is_all_there_is_on_standard_output() -> None:
     told = json.loads(doctor("--json").stdout)
 
