@@ -83,7 +83,10 @@ HOSTILE: Final[dict[str, bytes]] = {
     "a pollution": b'{"__proto__":{"role":"admin"},"constructor":{},"reason":"a"}',
     "a name that is an attribute": b'{"model_config":{},"model_fields":{},"__class__":"x"}',
 }
-SMALL: Final = [each[:3] for each in WRITES if each[0] != "ingest" and each[1] == "POST"]
+# The read API takes forms and answers as Prometheus does: test_read_api_limits.py.
+SMALL: Final = [
+    each[:3] for each in WRITES if each[0] != "ingest" and each[1] == "POST" and not each[2].startswith("/api/v1/")
+]
 
 
 def with_parts(name: str) -> Guarded:
