@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from tests.browser.product import Product
 
-NAMES: Final = ("fleet", "alerts", "alert", "insight", "system")
+NAMES: Final = ("fleet", "stream", "alerts", "alert", "insight", "system")
 KEYS: Final = {"stream": "stream_id", "alert": "alert_id", "insight": "opened_by"}  # of an alert
 
 

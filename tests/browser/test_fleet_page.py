@@ -34,6 +34,14 @@ def test_the_demos_streams_are_listed_worst_first(page: Page) -> None:
     assert risks(page)[0] >= 80
 
 
+def test_a_click_reaches_the_stream(page: Page) -> None:
+    worst = names(page)[0]
+
+    page.get_by_role("link", name=worst, exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text(worst)
+
+
 def test_a_word_a_group_and_a_risk_find_streams(open_page: Opener) -> None:
     page = open_page("/")
     page.get_by_label("Search").fill("nvme6")

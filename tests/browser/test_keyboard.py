@@ -8,7 +8,7 @@ def focused_row(page: Page) -> str | None:
     return name
 
 
-def test_j_and_k_move_among_the_rows(page: Page) -> None:
+def test_j_and_k_move_among_the_rows_and_enter_opens_one(page: Page) -> None:
     first, second = (page.locator("#live [data-row]").nth(index).get_attribute("data-row") for index in (0, 1))
 
     page.keyboard.press("j")
@@ -17,6 +17,9 @@ def test_j_and_k_move_among_the_rows(page: Page) -> None:
     assert focused_row(page) == second
     page.keyboard.press("k")
     assert focused_row(page) == first
+
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(first or "")
 
 
 def test_a_slash_searches_and_escape_leaves_the_field(page: Page) -> None:
