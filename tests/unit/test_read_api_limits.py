@@ -32,11 +32,12 @@ async def door() -> AsyncIterator[Door]:
             for time in ("NaN", "inf", "-1", "1e11", "yesterday", "2026-11-23", "2026-11-23T02:00:00", "9" * 400)
         ),
         ("query", {"query": "1", "timeout": "soon"}, "step:"),
+        ("query", {"query": "1", "timeout": "-inf"}, "step:"),
         ("query_range", {"query": "1", "start": NOW, "end": NOW}, "step: it is needed"),
         ("query_range", {"query": "1", "start": NOW, "end": NOW - 1, "step": 1}, "end:"),
         *(
             ("query_range", {"query": "1", "start": NOW, "end": NOW, "step": step}, "step:")
-            for step in ("0", "-5", "NaN", "inf", "0s", "1e-9", "5 m", "m")
+            for step in ("0", "-5", "NaN", "inf", "-inf", "0s", "1e-9", "5 m", "m")
         ),
         ("series", {}, "match[]: it is needed"),
         ("series", {"match[]": "sum(x)"}, "match[]:"),
@@ -115,6 +116,14 @@ async def test_memory_is_bounded(door: Door, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(ask, "LISTED_LIMIT", 1)
         answer = await door.ask("series", status=422, match="iops_stream_queue_depth")
         assert answer["error"].startswith("match[]: it fits more than 1 series")
+
+
+@pytest.mark.parametrize("path", ["series", "labels", "label/stream/values"])
+async def test_more_selectors_than_a_person_writes_are_refused(door: Door, path: str) -> None:
+    await door.ask(path, match=["iops_stream_risk_score"] * 10)
+    answer = await door.ask(path, match=["iops_stream_risk_score"] * 11, status=422)
+
+    assert answer["error"].startswith("match[]: 11 are too many, 10 the limit")
 
 
 async def test_ranges_outside_what_is_kept_are_empty(door: Door) -> None:

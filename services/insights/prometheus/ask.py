@@ -28,6 +28,7 @@ from services.insights.prometheus.times import Steps
 
 QUERIES_AT_ONCE: Final = 4  # each may hold 100 MB
 LISTED_LIMIT: Final = 20_000  # label sets in an answer, 5 MB
+MATCHES_LIMIT: Final = 10  # selectors of a list: each goes through the whole fleet, in a thread that nothing ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ def _sorted(found: Sequence[Held | Stored], begin_ms: int) -> tuple[list[Held], 
 
 
 def _each(matches: Sequence[str], sight: Sight) -> Iterator[Labels]:
+    if len(matches) > MATCHES_LIMIT:
+        raise QueryRefused(f"match[]: {len(matches)} are too many, {MATCHES_LIMIT} the limit; select by a pattern")
     asked = [parse_selector(text) for text in matches] or [()]
     return (series.labels for matchers in asked for series in select(matchers, sight))
 

@@ -54,7 +54,7 @@ def step_ms(text: str) -> int:
     """Seconds, or a duration. Raises InvalidQuery."""
     seconds = _float(text)
     length_ms = duration_ms(text) if seconds is None else None
-    if length_ms is None and (seconds is None or not seconds <= LATEST_S):
+    if length_ms is None and (seconds is None or not abs(seconds) <= LATEST_S):
         raise InvalidQuery(f"step: {text[:40]!r} is neither seconds nor a duration like 30s")
     step = length_ms if length_ms is not None else round((seconds or 0) * 1000)
     if step <= 0:
