@@ -101,8 +101,9 @@ class Sparks:
                 else:
                     query = items.chunks_query(stream_id, from_ms=now_ms - HOUR_MS, to_ms=now_ms + HOUR_MS)
                     rows, known = await self._table.query(query), None
-            async with self._decoding:
-                spark = await asyncio.to_thread(_joined, known, rows, now_ms)
+                # Within the slot: what is read and waits to be decoded is 0.2 MB a stream, and people turn many pages.
+                async with self._decoding:
+                    spark = await asyncio.to_thread(_joined, known, rows, now_ms)
             self._keep(stream_id, spark, now_ms)
         except Unavailable as error:
             log.warning("spark_unread", stream_id=stream_id, reason=error.detail)

@@ -1,6 +1,7 @@
 """The last hour of a stream: read once, then only what is newer, and never waited for by a page."""
 
 import asyncio
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -129,3 +130,17 @@ async def test_streams_are_decoded_one_at_a_time_so_that_the_loop_has_its_turn(m
     await scene.sparks.of([f"web-{host}:sda" for host in range(8)], wait_s=5)
 
     assert most == 1
+
+
+async def test_what_waits_to_be_decoded_is_bounded_however_many_pages_are_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene, may_decode = Scene(), threading.Event()
+    monkeypatch.setattr(sparks, "_joined", lambda *_: may_decode.wait(5) and None)
+
+    await scene.sparks.of([f"web-{host}:sda" for host in range(100)], wait_s=0.1)
+    read = len(scene.fake.calls)
+    may_decode.set()
+    found = await scene.sparks.of([f"web-{host}:sda" for host in range(100)], wait_s=5)
+
+    assert (read, len(found)) == (sparks.READS_AT_ONCE, 100)
