@@ -155,6 +155,19 @@ async def test_the_live_part_is_renewed_without_reading_charts_again() -> None:
     assert 'id="insights"' in renewed.text
 
 
+async def test_an_alert_that_began_before_the_range_has_no_made_up_beginning() -> None:
+    house = House()
+    await house.move_in("web-1")
+    await house.watch.fleet.look_once()
+    house.scene.now = AT + timedelta(minutes=40)
+
+    later = " ".join((await page(house, range="15m")).split())
+
+    assert "</a>: since before this range until now" in later
+    assert "until now" in await page(house, range="1h")
+    assert "since before" not in await page(house, range="1h")
+
+
 async def test_only_operators_may_analyse() -> None:
     house = await a_house()
 
