@@ -203,8 +203,8 @@ async def read_fleet(watch: Watch, caller: Caller, wanted: Wanted, *, page: int,
 
 def _changes(fleet: Fleet, seen: tuple[int, int], caller: Caller) -> list[ServerSentEvent]:
     streams, alerts = fleet.changed_since(seen)
-    own_alerts = alerts if alerts is None else [name for name in alerts if _may_see_alert(fleet, name, caller)]
     own_streams = streams if streams is None else [name for name in streams if caller.may_see(name)]
+    own_alerts = alerts if alerts is None else _own_alerts(fleet, alerts, caller)
     return [
         ServerSentEvent(event=event, data=None if names is None or len(names) > NAMED else names)
         for event, names in (("streams", own_streams), ("alerts", own_alerts))
@@ -212,10 +212,13 @@ def _changes(fleet: Fleet, seen: tuple[int, int], caller: Caller) -> list[Server
     ]
 
 
-def _may_see_alert(fleet: Fleet, alert_id: str, caller: Caller) -> bool:
-    """One that has ended is not in memory any more: only who sees all is told its name."""
-    alert = fleet.alerts.get(alert_id)
-    return caller.sees_all if alert is None else caller.may_see(alert.stream_id)
+def _own_alerts(fleet: Fleet, names: list[str], caller: Caller) -> list[str] | None:
+    """One that has ended is not in memory any more, so whose it was is not known: who sees some is told no name."""
+    if caller.sees_all:
+        return names
+    if any(name not in fleet.alerts for name in names):
+        return None
+    return [name for name in names if caller.may_see(fleet.alerts[name].stream_id)]
 
 
 def _row(seen: Seen, sparks: dict[str, Spark | None]) -> FleetRow:

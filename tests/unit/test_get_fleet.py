@@ -169,6 +169,17 @@ async def test_who_listens_is_told_what_changed_of_their_own(monkeypatch: pytest
     assert [each for each in told if each[0] != "tick"] == [("streams", ["web-2:sda"]), ("alerts", [mine])]
 
 
+async def test_that_an_alert_is_over_is_told_without_a_name_to_who_sees_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_routes, "LISTEN_S", 0.6)
+    monkeypatch.setattr(fleet_routes, "LOOK_S", 0.05)
+    house = await a_house("web-1", "db-1")
+    listening = asyncio.create_task(hear(house))
+    await asyncio.sleep(0.2)
+    house.watch.fleet._alerts._drop(set(house.watch.fleet.alerts))
+
+    assert [each for each in await listening if each[0] != "tick"] == [("alerts", None)]
+
+
 async def test_who_listens_is_let_go_when_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_routes, "LOOK_S", 0.02)
     house = await a_house("web-1")

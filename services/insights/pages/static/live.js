@@ -47,11 +47,12 @@ function tell(kind, ids) {
 }
 
 function poll() {
-  // The numbers of "now" change with every sample, which is no event: renewed every 5 s as long as somebody looks.
-  if (!document.hidden) {
-    tell("poll", null);
-    renew();
-  }
+  if (document.hidden) return;
+  tell("poll", null);
+  // What a stream does now changes with every sample, which is no event; of alerts events tell all.
+  const kinds = document.getElementById("live")?.dataset.renew;
+  const isTold = kinds === "alerts" && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
+  if (!isTold) renew();
 }
 
 function renewIfAbout(kind, detail) {
