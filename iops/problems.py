@@ -10,7 +10,7 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from iops.errors import InvalidInput, IopsError, Unauthenticated, Unavailable
+from iops.errors import InvalidInput, InvalidQuery, IopsError, Unauthenticated, Unavailable
 
 FACTS: Final = "iops.facts"  # of a request, in its scope; they go into its line
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -91,12 +91,20 @@ async def _answer_expected(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid_query(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    fields = [
+    body = problem(400, InvalidQuery.code, InvalidQuery.title, invalid_query(error)) | {"errors": _fields(error)}
+    return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
+
+
+def invalid_query(error: RequestValidationError) -> str:
+    """The first thing that is wrong with the parameters."""
+    first = _fields(error)[0]
+    return f"{first['field']}: {first['message']}"
+
+
+def _fields(error: RequestValidationError) -> list[dict[str, str]]:
+    return [
         {"field": ".".join(str(part) for part in found["loc"][1:]), "message": found["msg"]} for found in error.errors()
     ]
-    detail = f"{fields[0]['field']}: {fields[0]['message']}"
-    body = problem(400, "invalid_query", "The request's parameters cannot be used", detail) | {"errors": fields}
-    return JSONResponse(body, 400, media_type=PROBLEM_TYPE)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

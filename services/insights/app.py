@@ -30,6 +30,7 @@ from services.insights.explaining import Explaining, open_explaining
 from services.insights.flag_watch import FlagWatch
 from services.insights.fleet import Fleet
 from services.insights.pages import ROUTERS as PAGES
+from services.insights.pages.failures import answer_pages
 from services.insights.prometheus import routes as prometheus
 from services.insights.prometheus.ask import ReadApi
 from services.insights.rollup import Rollups
@@ -91,6 +92,7 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
         health=health,
         settings=configured,
     )
+    answer_pages(app)
     app.add_middleware(GZipMiddleware, minimum_size=PACKED_FROM_BYTES, compresslevel=5)
     return app
 

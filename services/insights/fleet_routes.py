@@ -48,6 +48,10 @@ class Watch:
     strip: Callable[[Caller], Awaitable[StripNumbers]]
     _listeners: int = field(default=0, init=False)
 
+    def age_s(self) -> float:
+        """How old what the fleet shows is. Raises Unavailable where it is not read yet."""
+        return round(max(0.0, (self.clock() - self.fleet.read_at).total_seconds()), 1)
+
     @asynccontextmanager
     async def a_seat(self) -> AsyncIterator[None]:
         """For one who listens. Raises Unavailable where too many do."""
@@ -137,6 +141,7 @@ TheWatch = Annotated[Watch, Depends(_watch)]
 
 
 async def _seat(watch: TheWatch, _: Viewer) -> AsyncIterator[None]:
+    watch.age_s()  # there is no telling what changed before the fleet is read, and no error in the middle of events
     async with watch.a_seat():
         yield
 
@@ -166,9 +171,9 @@ async def listen(
     request: Request, watch: TheWatch, caller: Viewer, _: Annotated[None, Depends(_seat)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `streams` and `alerts` with the ids of the caller's that changed (null: many did), `tick`
-    with the time every 5 s. It ends after 50 s; whoever listens comes again."""
+    every 5 s with how many seconds old that is. It ends after 50 s; whoever listens comes again."""
     stopping: asyncio.Event = request.app.stopping
-    yield ServerSentEvent(event="tick", data=watch.clock(), retry=AGAIN_MS)
+    yield ServerSentEvent(event="tick", data=watch.age_s(), retry=AGAIN_MS)
     seen, began_s = watch.fleet.version, time.monotonic()
     ticked_s = began_s
     while (now_s := time.monotonic()) - began_s < LISTEN_S and not stopping.is_set():
@@ -178,7 +183,7 @@ async def listen(
             seen = version
         if now_s - ticked_s >= TICK_S:
             ticked_s = now_s
-            yield ServerSentEvent(event="tick", data=watch.clock())
+            yield ServerSentEvent(event="tick", data=watch.age_s())
         await asyncio.sleep(LOOK_S)
 
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.opening import Opener
@@ -13,6 +14,8 @@ from tests.browser.watch import Watch
 
 CUT = "/events"
 STALE_MS = 30_000.0  # 15 s of silence, and a busy machine
+HIDE = "Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))"
+CONNECTIONS = 6  # to one server, of all tabs of a browser together
 
 
 @contextmanager
@@ -37,16 +40,26 @@ def test_without_events_the_page_asks_by_itself(open_page: Opener, watch: Watch,
     expect(page.get_by_role("status")).to_have_text("live")
 
 
+@pytest.mark.parametrize("name", ["insights", "ministack"])
 def test_a_server_that_is_away_makes_the_page_say_its_age_until_it_is_back(
-    page: Page, watch: Watch, product: Product
+    page: Page, watch: Watch, product: Product, name: str
 ) -> None:
     watch.expect(r"net::|status of 50\d")
     status = page.get_by_role("status")
     expect(status).to_have_text("live")
-    with stopped(product, "insights"):
+    with stopped(product, name):
         expect(status).to_have_text(re.compile(r"last update \d+ s ago"), timeout=STALE_MS)
 
     expect(status).to_have_text("live", timeout=STALE_MS)
+
+
+def test_tabs_that_nobody_looks_at_hold_no_connection(page: Page) -> None:
+    for _ in range(CONNECTIONS):
+        page.evaluate(HIDE)
+        page = page.context.new_page()
+        page.goto("/")
+
+    expect(page.get_by_role("status")).to_have_text("live")
 
 
 def test_instants_are_the_readers_own_with_utc_behind_them(open_page: Opener) -> None:

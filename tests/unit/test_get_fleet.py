@@ -2,18 +2,21 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Scope
 
 from iops import items
 from iops.auth import Caller, Role
+from iops.errors import Forbidden
 from services.insights import fleet_routes
 from services.insights.fleet_routes import LISTENERS
 from services.insights.pages import assets
-from tests.unit.builders import EVERYBODY, a_window
+from tests.unit.builders import AT, EVERYBODY, a_window
 from tests.unit.tenants import WEB, GateFor, House, apps
 
 VIEWER = Caller("somebody", Role.VIEWER)
@@ -130,6 +133,40 @@ async def test_what_a_filter_asks_for_comes_back_as_text() -> None:
     assert "No stream fits the filter" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/?page=0", 400, "page: Input should be greater than or equal to 1"),
+        (f"/?text={'x' * 201}", 400, "text: String should have at most 200 characters"),
+        (f"/ui/alerts/{'x' * 65}", 400, "alert_id: String should have at most 64 characters"),
+        ("/ui/nothing", 404, "no page is at this address"),
+    ],
+)
+async def test_who_asks_for_a_page_is_told_in_a_page_what_is_wrong(path: str, status: int, said: str) -> None:
+    house = await a_house("web-1")
+    answer = await house.ask("GET", path)
+    problem = await house.ask("GET", "/fleet?page=0")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert said in answer.text
+    assert (problem.status_code, problem.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_an_agents_key_is_told_in_a_page_that_pages_are_not_for_it() -> None:
+    app = apps()[0]
+    app.state.gate = TooLittle()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        answer = await client.get("/")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "this is for viewer" in answer.text
+
+
+class TooLittle:
+    async def admit(self, _: Scope, role: Role) -> Caller:
+        raise Forbidden(f"this is for {role}")
+
+
 async def test_an_asset_is_kept_for_a_year_under_its_digest_only() -> None:
     house = await a_house()
     css = await house.ask("GET", assets.url_of("style.css"))
@@ -199,3 +236,23 @@ async def test_one_too_many_who_listens_is_told_to_ask_instead() -> None:
     answer = await house.ask("GET", "/events")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+async def test_a_fleet_that_is_not_read_any_more_says_how_old_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_routes, "LISTEN_S", 0)
+    house = await a_house("web-1")
+    fresh = (await house.ask("GET", "/")).text
+    house.watch.clock = lambda: AT + timedelta(seconds=40)
+    old = (await house.ask("GET", "/")).text
+
+    assert 'data-age-s="0.0"' in fresh
+    assert "The table does not answer" not in fresh
+    assert 'data-age-s="40.0"' in old
+    assert "The table does not answer: this is how the fleet was" in old
+    assert await hear(house) == [("tick", 40.0)]
+
+
+async def test_who_listens_before_the_fleet_is_read_is_asked_to_come_again() -> None:
+    answer = await House().ask("GET", "/events")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

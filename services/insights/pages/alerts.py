@@ -74,7 +74,7 @@ async def show_alerts(
     is_history = wanted.state is AlertState.RESOLVED
     try:
         own = [alert for alert in watch.fleet.alerts.values() if caller.may_see(alert.stream_id)]
-        read_at = watch.fleet.read_at
+        age_s = watch.age_s()
         over, silences = await asyncio.gather(
             _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
             _read_silences(service.table, caller, now=service.clock()),
@@ -99,7 +99,7 @@ async def show_alerts(
         states=list(AlertState),
         peer_groups=sorted({alert.peer_group for alert in own}),
         kinds=list(PredictionType),
-        read_at=read_at,
+        age_s=age_s,
         now=service.clock(),
     )
 

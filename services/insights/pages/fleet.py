@@ -18,6 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 RISKS: Final = (60, 80)
 OLD_S: Final = 180.0  # what a risk is of then is not now
+STALE_S: Final = 15.0  # the fleet is read every 2 s
 
 
 @router.get("/")
@@ -39,7 +40,7 @@ async def show_fleet(
         State(state) if state in list(State) else None,
     )
     try:
-        found = await read_fleet(watch, caller, wanted, page=page)
+        found, age_s = await read_fleet(watch, caller, wanted, page=page), watch.age_s()
     except Unavailable as error:
         return error_page(request, error)
     asked = {"text": text, "peer_group": peer_group, "min_risk": min_risk, "state": state}
@@ -52,6 +53,8 @@ async def show_fleet(
         now=watch.clock(),
         risks=RISKS,
         old_s=OLD_S,
+        age_s=age_s,
+        stale_s=STALE_S,
         states=list(State),
         is_filtered=bool(filters),
         page_url=lambda number: "/?" + urlencode({**filters, "page": number}),

@@ -5,26 +5,34 @@ const POLL_MS = 5000;
 const STALE_MS = 15000; // three ticks of the server
 const LEAST_MS = 1000; // between two renewals
 
-let heardAt = Date.now(); // of the server, in whatever way
+let heardAt = Date.now(); // as of when is what the server last said
 let renewedAt = Date.now();
+let isFailing = false; // the page could not be renewed when that was tried last
 let waiting = null;
 
 /** Listens for `streams`, `alerts` and `tick`; each becomes an event `iops:<name>` of the document. */
 export function listen() {
   document.body.addEventListener("htmx:afterSwap", (event) => localize(event.detail.target.parentElement ?? document));
+  heard(ageOf(document.getElementById("live")));
   connect();
   setInterval(poll, POLL_MS);
   setInterval(tellAge, 1000);
   document.addEventListener("iops:streams", (event) => renewIfAbout("streams", event.detail));
   document.addEventListener("iops:alerts", (event) => renewIfAbout("alerts", event.detail));
-  document.addEventListener("visibilitychange", () => document.hidden || poll());
+  document.addEventListener("visibilitychange", () => {
+    connect();
+    poll();
+  });
 }
 
 let source = null;
 
+/** Only a tab that is looked at listens: over HTTP/1.1 a browser has six connections to a server, for all its tabs. */
 function connect() {
+  source?.close();
+  if (document.hidden) return;
   source = new EventSource("/events");
-  source.addEventListener("tick", heard);
+  source.addEventListener("tick", (event) => isFailing || heard(Number(event.data)));
   for (const kind of ["streams", "alerts"]) {
     source.addEventListener(kind, (event) => {
       heard();
@@ -37,9 +45,14 @@ function connect() {
   });
 }
 
-function heard() {
-  heardAt = Date.now();
+/** The server says how it was `ageS` ago: where the table is away, what it shows grows old. */
+function heard(ageS = 0) {
+  heardAt = Date.now() - 1000 * ageS;
   tellAge();
+}
+
+function ageOf(live) {
+  return Number(live?.dataset.ageS ?? 0);
 }
 
 function tell(kind, ids) {
@@ -81,8 +94,8 @@ export async function swap(live) {
   if (!live || isBusy(live)) return;
   renewedAt = Date.now();
   const focused = focusKey(live);
-  let isFresh = false;
-  const note = (event) => (isFresh = event.detail.successful);
+  isFailing = true; // until an answer says otherwise
+  const note = (event) => (isFailing = !event.detail.successful);
   live.addEventListener("htmx:afterRequest", note, { once: true });
   try {
     await window.htmx.ajax("GET", location.pathname + location.search, {
@@ -94,7 +107,7 @@ export async function swap(live) {
   } catch {
     return; // the server is away; the age says so
   }
-  if (isFresh) heard();
+  if (!isFailing) heard(ageOf(document.getElementById("live")));
   restoreFocus(focused);
 }
 
