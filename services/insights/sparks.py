@@ -27,6 +27,7 @@ MINUTES: Final = 60
 HOUR_MS: Final = MINUTES * MINUTE_MS
 LATEST_MS: Final = 30_000  # what "now" is the mean of
 FRESH_MS: Final = 20_000  # after which somebody who looks has it read again
+LONG_BATCH_MS: Final = 5 * MINUTE_MS  # a chunk that began so long before the hour may reach into it
 READS_AT_ONCE: Final = 16
 WAIT_S: Final = 0.1  # that a page waits for what has to be read; the rest is there at its next look
 KEPT: Final = 5_000  # streams; 1 KB each
@@ -68,8 +69,13 @@ class Sparks:
         yet."""
         now_ms = to_epoch_ms(self._clock())
         due = [stream_id for stream_id in stream_ids if not self._is_fresh(stream_id, now_ms)]
-        if tasks := [self._begin(stream_id, now_ms) for stream_id in due]:
-            await asyncio.wait(tasks, timeout=wait_s)
+        reading = {stream_id: self._begin(stream_id, now_ms) for stream_id in due}
+        # What was known a minute ago is shown, and is new at the next look.
+        missed = [
+            task for stream_id, task in reading.items() if now_ms - self._looked_ms.get(stream_id, 0) >= MINUTE_MS
+        ]
+        if missed:
+            await asyncio.wait(missed, timeout=wait_s)
         return {
             stream_id: _as_of(self._known[stream_id], now_ms) for stream_id in stream_ids if stream_id in self._known
         }
@@ -95,12 +101,11 @@ class Sparks:
         known = self._known.get(stream_id)
         try:
             async with self._slots:
-                if known is not None and now_ms - known.at_ms < HOUR_MS:
-                    query = items.newer_chunks_query(stream_id, from_ms=known.chunk_ms)
-                    rows = await self._table.query(query | {"ConsistentRead": False})
-                else:
-                    query = items.chunks_query(stream_id, from_ms=now_ms - HOUR_MS, to_ms=now_ms + HOUR_MS)
-                    rows, known = await self._table.query(query), None
+                if known is not None and now_ms - known.at_ms >= HOUR_MS:
+                    known = None
+                from_ms = now_ms - HOUR_MS - LONG_BATCH_MS if known is None else known.chunk_ms
+                query = items.newer_chunks_query(stream_id, from_ms=from_ms)
+                rows = await self._table.query(query | {"ConsistentRead": False})
                 # Within the slot: what is read and waits to be decoded is 0.2 MB a stream, and people turn many pages.
                 async with self._decoding:
                     spark = await asyncio.to_thread(_joined, known, rows, now_ms)
