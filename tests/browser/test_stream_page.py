@@ -8,6 +8,22 @@ from playwright.sync_api import Page, expect
 from tests.browser.opening import Opener
 from tests.browser.product import Product
 
+# How much of a row of pixels has the limit's colour, in the row that has most: a dash takes 12 of 16.
+LIMIT_RATIO = """(canvas) => {
+  const { width, height } = canvas;
+  const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  copy.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--plot-limit");
+  copy.fillRect(0, 0, 1, 1);
+  const limit = copy.getImageData(0, 0, 1, 1).data;
+  copy.clearRect(0, 0, 1, 1);
+  copy.drawImage(canvas, 0, 0);
+  const isNear = (pixel) => [0, 1, 2, 3].every((part) => Math.abs(pixel[part] - limit[part]) < 128);
+  const inRow = (y) => {
+    const { data } = copy.getImageData(0, y, width, 1);
+    return Array.from({ length: width }, (_, x) => isNear(data.slice(4 * x, 4 * x + 4))).filter(Boolean).length;
+  };
+  return Math.max(...Array.from({ length: height }, (_, y) => inRow(y))) / width;
+}"""
 COLOURS = """(canvas) => {
   const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
   copy.drawImage(canvas, 0, 0);
@@ -37,6 +53,15 @@ def test_the_charts_of_an_hour_and_of_a_day_have_pixels(open_page: Opener, produ
 
     expect(page).to_have_url(re.compile("range=24h"))
     assert min(colours(page)) > 3
+
+
+def test_a_provisioned_limit_is_a_line_even_on_the_grid(open_page: Opener, product: Product) -> None:
+    limited = next(each for each in product.items("/streams") if each["provisioned_iops"] == 3000)
+    page = open_page(f"/ui/streams/{quote(limited['stream_id'])}")
+
+    drawn_ratio: float = page.locator("#charts canvas").first.evaluate(LIMIT_RATIO)
+
+    assert drawn_ratio > 0.5
 
 
 def test_somebody_asks_for_an_analysis_and_reads_it(open_page: Opener, product: Product) -> None:

@@ -18,19 +18,29 @@ export function topOf(plot, lines, chart) {
 }
 
 export function drawBehind(uplot, plot, chart) {
-  const { ctx, bbox } = uplot;
+  within(uplot, (color) => {
+    drawEpisodes(uplot, chart, color);
+    const usual = chart.baseline?.[plot.usual];
+    if (usual) drawUsual(uplot, usual, color);
+    if (chart.peers?.low[plot.usual]) drawPeers(uplot, plot, chart, color);
+  });
+}
+
+/** On the grid: it would cover a limit of a round number. */
+export function drawLimits(uplot, plot, chart) {
+  within(uplot, (color) => {
+    for (const limit of limitsOf(plot, chart)) drawLine(uplot, limit, color("--plot-limit"), [12, 4]);
+  });
+}
+
+function within({ ctx, bbox }, draw) {
   const style = getComputedStyle(document.documentElement);
-  const color = (name) => style.getPropertyValue(name).trim();
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
   ctx.lineWidth = devicePixelRatio;
-  drawEpisodes(uplot, chart, color);
-  const usual = chart.baseline?.[plot.usual];
-  if (usual) drawUsual(uplot, usual, color);
-  if (chart.peers?.low[plot.usual]) drawPeers(uplot, plot, chart, color);
-  for (const limit of limitsOf(plot, chart)) drawLine(uplot, limit, color("--plot-limit"), [12, 4]);
+  draw((name) => style.getPropertyValue(name).trim());
   ctx.restore();
 }
 

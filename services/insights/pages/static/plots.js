@@ -1,6 +1,6 @@
 // The plots of one stream, one under the other on one time axis, with one cursor through all of them.
 import { columnOf, summaryOf } from "./columns.js";
-import { drawBehind, topOf } from "./behind.js";
+import { drawBehind, drawLimits, topOf } from "./behind.js";
 import { axisUnitOf, formatOf, tickOf, timesOf } from "./units.js";
 
 const HEIGHT = 170;
@@ -91,6 +91,7 @@ export class Board {
       series: [{ label: "at", value: (_, at) => (at === null ? "" : shownAt.full(at)) }, ...lines.map((line) => seriesOf(line, show))],
       hooks: {
         drawClear: [(uplot) => drawBehind(uplot, plot, this.chart)],
+        drawAxes: [(uplot) => drawLimits(uplot, plot, this.chart)],
         setCursor: [(uplot) => uplot.cursor.idx === null && idle(uplot)],
       },
     };
