@@ -51,13 +51,13 @@ class Seen:
 
     stream: Stream
     alert: Alert | None  # the one that most needs somebody
+    silent_since: datetime | None  # when people were told that its agent is, or most agents are
     states: frozenset[State]
     text: str  # what it is found by
 
-    @property
-    def is_silent(self) -> bool:
-        """Its agent sends nothing, and people were told."""
-        return State.SILENT in self.states
+    def is_silent(self, last_at: datetime | None) -> bool:
+        """Nothing came since people were told; None: nothing of the last hour is known."""
+        return self.silent_since is not None and (last_at is None or last_at <= self.silent_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +159,18 @@ class Fleet:
 def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]:
     """The worst first: by risk, of equal ones those that fire, then by name."""
     by_stream: dict[str, Alert] = {}
-    silent: set[str] = set()
+    silent: dict[str, datetime] = {}
     for alert in alerts:
         if alert.prediction_type is PredictionType.AGENT_SILENT:
-            silent.add(alert.stream_id)
+            silent[alert.stream_id] = alert.updated_at
         other = by_stream.get(alert.stream_id)
         if other is None or _urgency(alert) > _urgency(other):
             by_stream[alert.stream_id] = alert
     found = []
     for stream in streams:
         own = by_stream.get(stream.stream_id)
-        is_silent = bool(silent) and (ALL_HOSTS in silent or host_of(stream.stream_id) in silent)
-        found.append(Seen(stream, own, _states(stream, own, is_silent=is_silent), _text_of(stream)))
+        since = silent.get(host_of(stream.stream_id), silent.get(ALL_HOSTS)) if silent else None
+        found.append(Seen(stream, own, since, _states(stream, own, is_silent=since is not None), _text_of(stream)))
     return sorted(found, key=_badness)
 
 

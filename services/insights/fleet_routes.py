@@ -238,7 +238,7 @@ def _row(seen: Seen, sparks: dict[str, Spark | None]) -> FleetRow:
         scored_at=stream.scored_at,
         insight_id=stream.insight_id,
         warming_up=stream.is_warming_up,
-        silent=seen.is_silent,
+        silent=seen.is_silent(spark.last_at if spark else None),
         alert=AlertBrief(**seen.alert.model_dump(include=BRIEF)) if seen.alert else None,
         last_at=spark.last_at if spark else None,
         latest=_latest(spark.latest) if spark else None,

@@ -10,7 +10,9 @@ import pytest
 from iops import items
 from iops.alert import Alert, AlertState, EventKind, Silence, SilenceScope, Telling
 from iops.auth import Caller, Role
-from tests.unit.builders import AT, EVERYBODY, an_alert
+from iops.insight import PredictionType
+from services.insights.silence import ALL_HOSTS
+from tests.unit.builders import AT, EVERYBODY, an_alert, an_insight
 from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House
 
@@ -220,3 +222,17 @@ async def test_before_the_alerts_are_read_the_page_says_so(house: House) -> None
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "the fleet is being read" in Page(answer.text).said
+
+
+@pytest.mark.parametrize(("host", "streams"), [("web-1", "/?text=web-1"), (ALL_HOSTS, "/")])
+async def test_a_silent_host_leads_to_its_streams(house: House, host: str, streams: str) -> None:
+    add(house, an_alert(host, prediction_type=PredictionType.AGENT_SILENT, peer_group=host, alert_id="silent"))
+    silent = an_insight(host, prediction_type=PredictionType.AGENT_SILENT, peer_group=host)
+    house.table.add(items.insight_item(silent))
+
+    for path in ("/ui/alerts/silent", f"/ui/insights/{silent.insight_id}"):
+        page = await page_of(house, path)
+
+        assert f"Host {host}" in page.said
+        assert streams in page.links
+        assert not [link for link in page.links if link.startswith("/ui/streams/")]

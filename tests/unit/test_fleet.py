@@ -1,5 +1,7 @@
 """The fleet: the worst first, found by what one knows of a stream."""
 
+from datetime import timedelta
+
 from iops import items
 from iops.alert import AlertState
 from iops.auth import Caller, Role
@@ -41,8 +43,15 @@ def test_all_disks_of_a_silent_host_are_silent() -> None:
     one = sort_fleet(streams, [an_alert("a", prediction_type=PredictionType.AGENT_SILENT)])
     every = sort_fleet(streams, [an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT)])
 
-    assert {seen.stream.stream_id for seen in one if seen.is_silent} == {"a:sda", "a:sdb"}
-    assert all(seen.is_silent for seen in every)
+    assert {seen.stream.stream_id for seen in one if seen.is_silent(None)} == {"a:sda", "a:sdb"}
+    assert all(seen.is_silent(AT - timedelta(minutes=5)) for seen in every)
+
+
+def test_a_disk_that_sent_since_is_not_silent_where_most_hosts_are() -> None:
+    every = an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT, updated_at=AT)
+    (seen,) = sort_fleet([a_stream("a:sda")], [every])
+
+    assert not seen.is_silent(AT + timedelta(seconds=1))
 
 
 async def a_fleet() -> Fleet:

@@ -84,7 +84,7 @@ async def _about(stream: Stream, watch: Watch) -> dict[str, Any]:
     spark, is_read = sparks.get(stream.stream_id), stream.stream_id in sparks
     quiet_for = watch.clock() - spark.last_at if spark else SPARK_RANGE
     return {
-        "is_silent": seen.is_silent,
+        "is_silent": seen.is_silent(spark.last_at if spark else None),
         "alerts": [alert for alert in watch.fleet.alerts.values() if alert.stream_id == stream.stream_id],
         "spark": spark,
         "is_read": is_read,
