@@ -22,7 +22,8 @@ from ml.simulate import Stream
 PAGE_ROWS: Final = 50  # of the fleet, unless told
 DEEP_PAGES: Final = 60
 SEARCHES: Final = 20  # by text, and as many by peer group
-DAY: Final = timedelta(hours=24)
+DAY_STEP_S: Final = 300  # of a chart of 24 h
+RENEWED: Final = timedelta(minutes=10)
 ANSWER_LIMIT_S: Final = 30.0
 
 
@@ -58,14 +59,14 @@ def fleet_questions(streams: Sequence[Stream], *, path: str, seed: int) -> list[
 
 
 def stream_questions(streams: Sequence[Stream], clock: Clock) -> list[tuple[str, str]]:
-    """The page of each stream with its last 24 h, and the data that its script draws."""
+    """The page of each stream with its last 24 h in it, and what its script asks for then: the newest of them again."""
     now = clock()
-    span = urlencode({"from": (now - DAY).isoformat(), "to": now.isoformat()})
+    newest = urlencode({"from": (now - RENEWED).isoformat(), "step_s": DAY_STEP_S})
     names = [quote(stream.stream_id, safe="") for stream in streams]
     return [
         each
         for name in names
-        for each in (("page", f"/ui/streams/{name}?range=24h"), ("data", f"/streams/{name}/chart?{span}"))
+        for each in (("page", f"/ui/streams/{name}?range=24h"), ("renewal", f"/streams/{name}/chart?{newest}"))
     ]
 
 

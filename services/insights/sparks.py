@@ -29,7 +29,7 @@ LATEST_MS: Final = 30_000  # what "now" is the mean of
 FRESH_MS: Final = 20_000  # after which somebody who looks has it read again
 LONG_BATCH_MS: Final = 5 * MINUTE_MS  # a chunk that began so long before the hour may reach into it
 READS_AT_ONCE: Final = 16
-WAIT_S: Final = 0.1  # that a page waits for what has to be read; the rest is there at its next look
+WAIT_S: Final = 0.05  # that a page waits for what has to be read; the rest is there at its next look
 KEPT: Final = 5_000  # streams; 1 KB each
 
 

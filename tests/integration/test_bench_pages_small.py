@@ -16,13 +16,13 @@ def test_a_small_fleet_is_filled_browsed_and_judged() -> None:
         raise
 
     assert figures["fleet page"]["all"]["count"] >= 200
-    assert figures["stream page, 24 h"]["page and data"]["count"] == 30
+    assert figures["stream page, 24 h"]["page"]["count"] == 60
     assert figures["fault to browser"]["count"] == 10
     assert sorted(figures["limits"]) == [
         "GET /fleet, p95 ms",
         "fault to browser, max ms",
         "fleet page, first look, p95 ms",
         "fleet page, p95 ms",
-        "stream page with its data and files, bytes",
-        "stream page with its data, first look, p95 ms",
+        "stream page with its files, bytes",
+        "stream page, p95 ms",
     ]
