@@ -181,8 +181,7 @@ class FakeQueue(_Client):
 
     async def receive_message(self, **_: Any) -> Item:
         await self._begin("ReceiveMessage")
-        message = await self.waiting.get()  # an empty one: the poll found none
-        return {"Messages": [message] if message else []}
+        return {"Messages": list(filter(None, [await self.waiting.get()]))}  # an empty one: the poll found none
 
     async def delete_message(self, *, QueueUrl: str, ReceiptHandle: str) -> Item:  # noqa: N803
         await self._begin("DeleteMessage")

@@ -170,6 +170,7 @@ ENVIRONMENT.filters |= {
     "bytes_s": bytes_s,
     "duration": duration,
     "instant": instant,
+    "level": level,
     "line": line,
     "percent": percent,
     "quantity": quantity,
