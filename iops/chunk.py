@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -64,22 +64,24 @@ def content_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=4).hexdigest()
 
 
-def decode(data: bytes, *, key: str) -> Window:
-    """The window of a chunk.
+def decode(data: bytes, *, key: str, only: Container[str] | None = None) -> Window:
+    """The window of a chunk, with all its channels or `only` some; the others are null.
 
     Raises DamagedChunk, naming `key`, for what is damaged or of another shape than `encode` writes.
     """
     try:
-        return _decode(data)
+        return _decode(data, only)
     except columns.DAMAGE as error:
         raise DamagedChunk(key, str(error) or type(error).__name__) from error
 
 
-def _decode(data: bytes) -> Window:
+def _decode(data: bytes, only: Container[str] | None) -> Window:
     version = PLAIN_VERSION if data[:1] == bytes([PLAIN_VERSION]) else VERSION
     _, instants, packed = columns.unpack(data, version=version, limit_bytes=UNPACKED_LIMIT_BYTES)
     at_ms = columns.deltas_to_instants(instants, limit=contract.BATCH_SAMPLES_LIMIT)
-    window = columns.deltas_to_window(at_ms, packed)
+    window = columns.deltas_to_window(at_ms, packed, only=only)
+    if only is not None and not any(name in only for name in columns.NAMES[SIZES]):
+        return window
     if version != PLAIN_VERSION and all(column and None not in column for column in packed[RATES.start : SIZES.stop]):
         for name, rates, left in zip(columns.NAMES[SIZES], packed[RATES], packed[SIZES], strict=True):
             window.columns[name] = _add_foretold(list(accumulate(rates)), left)

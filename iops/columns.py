@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import accumulate
 from operator import sub
 from typing import Any, Final
@@ -78,11 +78,16 @@ def cube_to_deltas(made: Cube, scaled: Cube) -> list[list[Deltas | None]]:
     return list(deltas)
 
 
-def deltas_to_window(at_ms: array[int], packed: Any, *, steps_per_unit: int | None = None) -> Window:
-    """The window of `window_to_deltas`, null where a channel did not exist yet; raises one of DAMAGE."""
+def deltas_to_window(
+    at_ms: array[int], packed: Any, *, steps_per_unit: int | None = None, only: Container[str] | None = None
+) -> Window:
+    """The window of `window_to_deltas`, null where a channel did not exist yet, or is none of `only`; raises one of
+    DAMAGE."""
     if len(packed) > len(CHANNELS):
         raise ValueError(f"{len(packed)} columns")
     missing = [None] * (len(CHANNELS) - len(packed))
+    if only is not None:
+        packed = [deltas if name in only else None for name, deltas in zip(NAMES, packed, strict=False)]
     return Window(
         at_ms,
         {

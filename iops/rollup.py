@@ -7,7 +7,7 @@ Layout: one byte version, then a zstd frame of `[version, instants, means, maxim
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import compress, pairwise
 from operator import mul
@@ -98,18 +98,18 @@ def encode(rollup: Rollup) -> bytes:
     return columns.pack(msgpack.packb(parts), version=VERSION)
 
 
-def decode(data: bytes, *, key: str) -> Rollup:
-    """The minutes of a rollup.
+def decode(data: bytes, *, key: str, only: Container[str] | None = None) -> Rollup:
+    """The minutes of a rollup, with all their channels or `only` some; the others are null.
 
     Raises DamagedRollup, naming `key`, for what is damaged or of another shape than `encode` writes.
     """
     try:
-        return _decode(data)
+        return _decode(data, only)
     except columns.DAMAGE as error:
         raise DamagedRollup(key, str(error) or type(error).__name__) from error
 
 
-def _decode(data: bytes) -> Rollup:
+def _decode(data: bytes, only: Container[str] | None) -> Rollup:
     _, instants, means, maxima, counts = columns.unpack(data, version=VERSION, limit_bytes=UNPACKED_LIMIT_BYTES)
     at_ms = columns.deltas_to_instants(instants, limit=HOUR_MINUTES)
     if at_ms[0] // HOUR_MS != at_ms[-1] // HOUR_MS:
@@ -117,9 +117,9 @@ def _decode(data: bytes) -> Rollup:
     if any(before // MINUTE_MS == after // MINUTE_MS for before, after in pairwise(at_ms)):
         raise ValueError("has two rows of one minute")
     return Rollup(
-        columns.deltas_to_window(at_ms, means),
-        columns.deltas_to_window(at_ms, maxima),
-        columns.deltas_to_window(at_ms, counts, steps_per_unit=1),
+        columns.deltas_to_window(at_ms, means, only=only),
+        columns.deltas_to_window(at_ms, maxima, only=only),
+        columns.deltas_to_window(at_ms, counts, steps_per_unit=1, only=only),
     )
 
 

@@ -1,6 +1,6 @@
 """Chunk rows: samples of one stream, at most one hour of the clock each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from iops import chunk, contract
@@ -33,11 +33,11 @@ def chunk_items_of(arrived: Iterable[Arrived]) -> list[Item]:
     return [_chunk_item(part, content) for part, content in zip(parts, contents, strict=True)]
 
 
-def item_to_window(item: Item) -> Window:
+def item_to_window(item: Item, *, only: Container[str] | None = None) -> Window:
     """Raises DamagedChunk, naming the key, where the row cannot be read."""
     if "data" not in item:
         raise DamagedChunk(key_text(item), "has no data")
-    return chunk.decode(item["data"]["B"], key=key_text(item))
+    return chunk.decode(item["data"]["B"], key=key_text(item), only=only)
 
 
 def chunk_hour_ms(item: Item) -> int:

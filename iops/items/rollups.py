@@ -1,5 +1,6 @@
 """Rollup rows, one an hour and stream, and the marks that ask for an hour to be rolled up again."""
 
+from collections.abc import Container
 from typing import Final
 
 from iops import contract, rollup
@@ -32,11 +33,11 @@ def rollup_update(stream_id: str, minutes: Rollup) -> Item:
     }
 
 
-def item_to_rollup(item: Item) -> Rollup:
+def item_to_rollup(item: Item, *, only: Container[str] | None = None) -> Rollup:
     """Raises DamagedRollup, naming the key, where the row cannot be read."""
     if "data" not in item:
         raise DamagedRollup(key_text(item), "has no data")
-    return rollup.decode(item["data"]["B"], key=key_text(item))
+    return rollup.decode(item["data"]["B"], key=key_text(item), only=only)
 
 
 def is_rollup(item: Item) -> bool:

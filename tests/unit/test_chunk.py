@@ -253,3 +253,11 @@ def test_a_frame_that_hides_its_size_cannot_take_memory() -> None:
 
     with pytest.raises(DamagedChunk, match="the-key"):
         chunk.decode(b"\x02" + frame, key="the-key")
+
+
+def test_only_the_channels_that_are_wanted_are_read() -> None:
+    window = a_window(30)
+    read = chunk.decode(chunk.encode(window), key="x", only={"read_iops"})
+
+    assert (read.at_ms, read["read_iops"]) == (window.at_ms, window["read_iops"])
+    assert all(value != value for name in ("read_bytes_s", "queue_depth") for value in read[name])
