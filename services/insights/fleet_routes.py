@@ -16,11 +16,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from iops.alert import AlertState
-from iops.auth import Caller
+from iops.auth import Caller, Role
 from iops.baseline import Summary
 from iops.clock import Clock
-from iops.errors import Unavailable
-from iops.gate import Viewer
+from iops.errors import Forbidden, Unauthenticated, Unavailable
+from iops.gate import Viewer, gate_of
 from iops.insight import PredictionType
 from iops.problems import error_responses
 from services.insights.fleet import Fleet, Seen, State, Wanted
@@ -32,7 +32,7 @@ router = APIRouter(tags=["fleet"])
 PAGE_ROWS: Final = 50
 TICK_S: Final = 5.0  # a browser that hears nothing for longer says so
 LOOK_S: Final = 0.5
-LISTEN_S: Final = 50.0  # then a browser comes again: keys that were revoked meanwhile, balancers that end what is long
+LISTEN_S: Final = 50.0  # then a browser comes again: balancers end what is long
 AGAIN_MS: Final = 1_000
 LISTENERS: Final = 64  # at once in a process; half of the connections that the laptop's gateway has to a service
 NAMED: Final = 100  # of what changed; of more it is only said that much did
@@ -171,7 +171,7 @@ async def listen(
     request: Request, watch: TheWatch, caller: Viewer, _: Annotated[None, Depends(_seat)]
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events: `streams` and `alerts` with the ids of the caller's that changed (null: many did), `tick`
-    every 5 s with how many seconds old that is. It ends after 50 s; whoever listens comes again."""
+    every 5 s with how many seconds old that is. It ends after 50 s, or with the key; whoever listens comes again."""
     stopping: asyncio.Event = request.app.stopping
     yield ServerSentEvent(event="tick", data=watch.age_s(), retry=AGAIN_MS)
     seen, began_s = watch.fleet.version, time.monotonic()
@@ -182,9 +182,22 @@ async def listen(
                 yield event
             seen = version
         if now_s - ticked_s >= TICK_S:
+            if not await _is_let_in(request):
+                return
             ticked_s = now_s
             yield ServerSentEvent(event="tick", data=watch.age_s())
         await asyncio.sleep(LOOK_S)
+
+
+async def _is_let_in(request: Request) -> bool:
+    """Whether the key still holds; where that cannot be told nothing has ended it."""
+    try:
+        await gate_of(request).admit(request.scope, Role.VIEWER)
+    except (Unauthenticated, Forbidden):
+        return False
+    except Unavailable:
+        pass
+    return True
 
 
 async def read_fleet(watch: Watch, caller: Caller, wanted: Wanted, *, page: int, limit: int = PAGE_ROWS) -> FleetPage:

@@ -256,3 +256,15 @@ async def test_who_listens_before_the_fleet_is_read_is_asked_to_come_again() -> 
     answer = await House().ask("GET", "/events")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_who_listens_hears_nothing_more_when_their_key_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_routes, "LOOK_S", 0.02)
+    monkeypatch.setattr(fleet_routes, "TICK_S", 0.05)
+    house = await a_house("web-1")
+    listening = asyncio.create_task(hear(house))
+    await asyncio.sleep(0.2)
+    assert not listening.done()
+
+    apps()[0].state.gate = TooLittle()
+    assert {event for event, _ in await asyncio.wait_for(listening, 2)} == {"tick"}
