@@ -1,5 +1,7 @@
 """What each program is made of, as CycloneDX 1.6: the same bytes from the same pins; `make sbom` writes .local/sbom."""
 
+import base64
+import json
 import tomllib
 from collections.abc import Iterator
 from importlib import metadata
@@ -18,6 +20,7 @@ from tests.pins import PROJECT, Pin, pins_of_file
 
 PROGRAMS: Final = ("ingest", "insights", "alerts", "agent", "cli", "ml", "infra")
 ROOT: Final = Path(__file__).parents[1]
+PAGES_LOCK: Final = ROOT / "services" / "insights" / "pages" / "package-lock.json"
 FOLDER: Final = ROOT / ".local" / "sbom"
 NAME_LIMIT = 100  # characters; some packages put the whole text where the licence's name belongs
 
@@ -28,6 +31,10 @@ def document_of(program: str) -> str:
     bom.metadata.component = root = _program(program)
     parts = [(pin, _component(pin)) for pin in pins_of_file(program)]
     bom.components.update(component for _, component in parts)
+    if program == "insights":
+        pages = list(_page_components())
+        bom.components.update(pages)
+        bom.register_dependency(root, pages)
     for name, component in [(PROJECT, root), *((pin.name, component) for pin, component in parts)]:
         bom.register_dependency(component, [part for pin, part in parts if name in pin.wanted_by])
     bom.serial_number = bom.metadata.timestamp = None  # type: ignore[assignment] # the schema requires neither
@@ -56,6 +63,24 @@ def _component(pin: Pin) -> Component:
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in pin.hashes],
         licenses=list(_licences(pin)),
     )
+
+
+def _page_components() -> Iterator[Component]:
+    """What pages load from npm; not what only their tests use."""
+    for path, package in json.loads(PAGES_LOCK.read_text())["packages"].items():
+        if not path or package.get("dev"):
+            continue
+        name = path.removeprefix("node_modules/")
+        purl = PackageURL("npm", name=name, version=package["version"])
+        digest = base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()
+        yield Component(
+            name=name,
+            version=package["version"],
+            purl=purl,
+            bom_ref=str(purl),
+            hashes=[HashType(alg=HashAlgorithm.SHA_512, content=digest)],
+            licenses=[LicenseFactory().make_from_string(package["license"])],
+        )
 
 
 def _licences(pin: Pin) -> Iterator[License]:

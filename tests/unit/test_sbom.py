@@ -55,3 +55,12 @@ def test_licences_and_the_graph_are_told() -> None:
         "pkg:pypi/idna",
     }
     assert "pkg:pypi/pydantic" in {part.split("@")[0] for part in wanted["agent"]}
+
+
+def test_what_pages_load_is_listed_and_what_only_their_tests_use_is_not() -> None:
+    parts = {part["purl"] for part in json.loads(document_of("insights"))["components"]}
+
+    assert {purl.partition("@")[0] for purl in parts if purl.startswith("pkg:npm/")} == {
+        "pkg:npm/htmx.org",
+        "pkg:npm/uplot",
+    }
