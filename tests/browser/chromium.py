@@ -13,7 +13,7 @@ from tests.browser.product import Product
 
 def chromium_path() -> str | None:
     """None where it is not installed. Playwright's own browsers would be a download from one more host."""
-    return shutil.which("chromium")
+    return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
