@@ -3,7 +3,7 @@
 FROM node:20-slim AS pages
 WORKDIR /pages
 COPY services/insights/pages/package.json services/insights/pages/package-lock.json ./
-RUN --mount=type=secret,id=npm,target=/root/.npmrc npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
+RUN --mount=type=secret,id=npm NPM_CONFIG_USERCONFIG=/run/secrets/npm npm ci --omit=dev --ignore-scripts --no-audit --no-fund \
  && mkdir vendor && cp node_modules/htmx.org/dist/htmx.min.js node_modules/uplot/dist/uPlot.iife.min.js \
       node_modules/uplot/dist/uPlot.min.css vendor/
 

@@ -7,7 +7,7 @@ from iops import contract
 from iops.alert import Alert, AlertState, Change, Event, Page, Silence, SilenceScope, Telling
 from iops.clock import to_epoch_ms
 from iops.items.own import ABOUT, Where
-from iops.items.rows import Item, key_of, newer_query, number
+from iops.items.rows import Item, beginning_query, key_of, newer_query, number
 
 CHANGE_PREFIX: Final = "change#"
 DELIVERY_PREFIX: Final = "delivery#"
@@ -53,22 +53,12 @@ def change_put(change: Change) -> Item:
 
 def changes_query(alert_id: str, *, limit: int) -> Item:
     """An alert's history, newest first."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": f"alert#{alert_id}"}, ":prefix": {"S": CHANGE_PREFIX}},
-        "ScanIndexForward": False,
-        "Limit": limit,
-        "ConsistentRead": True,
-    }
+    return beginning_query(f"alert#{alert_id}", CHANGE_PREFIX, newest=limit)
 
 
 def deliveries_query(event_id: str) -> Item:
     """The targets that have not taken an event yet."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": f"event#{event_id}"}, ":prefix": {"S": DELIVERY_PREFIX}},
-        "ConsistentRead": True,
-    }
+    return beginning_query(f"event#{event_id}", DELIVERY_PREFIX)
 
 
 def item_to_change(item: Item) -> Change:
@@ -188,13 +178,7 @@ def telling_item(page_id: str, telling: Telling) -> Item:
 
 def tellings_query(page_id: str, *, limit: int) -> Item:
     """What was told of a page, newest first."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": f"page#{page_id}"}, ":prefix": {"S": TELLING_PREFIX}},
-        "ScanIndexForward": False,
-        "Limit": limit,
-        "ConsistentRead": True,
-    }
+    return beginning_query(f"page#{page_id}", TELLING_PREFIX, newest=limit)
 
 
 def item_to_telling(item: Item) -> Telling:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from iops import contract
-from iops.items.rows import Item, key_of
+from iops.items.rows import Item, beginning_query, key_of
 
 NANO: Final = 10**9  # nano-dollars in a dollar
 MOST_USD: Final = 1e9  # of one amount, whatever a flag says: a number in DynamoDB has 38 digits
@@ -118,10 +118,7 @@ def month_costs_query(day: date) -> Item:
 
 def month_days_query(day: date) -> Item:
     """The same without its streams, of which there may be many."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :days)",
-        "ExpressionAttributeValues": {":id": {"S": _month(day)}, ":days": {"S": DAY_PREFIX}},
-    }
+    return beginning_query(_month(day), DAY_PREFIX, is_consistent=False)
 
 
 def item_to_day_cost(item: Item) -> DayCost | None:

@@ -9,7 +9,7 @@ from iops import contract
 from iops.baseline import Baseline, Usual
 from iops.clock import to_epoch_ms
 from iops.insight import Feedback, Insight
-from iops.items.rows import Item, key_of, number
+from iops.items.rows import Item, beginning_query, key_of, number
 
 WORD_PREFIX: Final = "word#"
 REWORDED_SUFFIX: Final = "#reworded"
@@ -121,11 +121,7 @@ def word_put(word: Word, place: int) -> Item:
 
 def words_query(insight_id: str) -> Item:
     """What was said of an insight, oldest first."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": f"insight#{insight_id}"}, ":prefix": {"S": WORD_PREFIX}},
-        "ConsistentRead": True,
-    }
+    return beginning_query(f"insight#{insight_id}", WORD_PREFIX)
 
 
 def item_to_word(item: Item) -> Word:

@@ -7,7 +7,7 @@ from iops import contract, rollup
 from iops.baseline import MINUTE_MS
 from iops.errors import DamagedRollup
 from iops.items.chunks import LAST_INSTANT_MS
-from iops.items.rows import Item, key_of, key_text, number
+from iops.items.rows import Item, beginning_query, key_of, key_text, number
 from iops.rollup import HOUR_MS, Rollup
 
 ROLLUP_PREFIX: Final = "rollup#"  # then the hour's first epoch ms at fixed width, as a chunk's key has it
@@ -78,11 +78,7 @@ def late_item(stream_id: str, *, since_ms: int, now_ms: int) -> Item:
 
 def late_query(stream_id: str) -> Item:
     """The marks of one stream, strongly consistent; one read unit."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": stream_id}, ":prefix": {"S": LATE_PREFIX}},
-        "ConsistentRead": True,
-    }
+    return beginning_query(stream_id, LATE_PREFIX)
 
 
 def item_to_late(item: Item) -> tuple[int, int]:

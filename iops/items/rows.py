@@ -36,6 +36,16 @@ def list_query(entity_type: str, *, limit: int, start: Item | None = None, oldes
     return request | ({"ExclusiveStartKey": start} if start else {})
 
 
+def beginning_query(entity_id: str, prefix: str, *, is_consistent: bool = True, newest: int | None = None) -> Item:
+    """What lies under one name and begins with `prefix`: all in order, or only the `newest` so many, newest first."""
+    request: Item = {
+        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
+        "ExpressionAttributeValues": {":id": {"S": entity_id}, ":prefix": {"S": prefix}},
+        "ConsistentRead": is_consistent,
+    }
+    return request if newest is None else request | {"ScanIndexForward": False, "Limit": newest}
+
+
 def newer_query(entity_type: str, *, after_ms: int) -> Item:
     """One kind of row, those whose time is after an instant, the oldest first, through the index."""
     return {

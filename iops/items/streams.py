@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from iops import contract
 from iops.clock import from_epoch_ms, to_epoch_ms
 from iops.insight import Finding, Insight, PredictionType
-from iops.items.rows import Item, float_or_none, key_of, number
+from iops.items.rows import Item, beginning_query, float_or_none, key_of, number
 
 MEMBER_PREFIX: Final = "member#"
 QUIET_PREFIX: Final = "quiet_"  # and a prediction type: at most 8 attributes, each until when
@@ -226,10 +226,7 @@ def member_item(peer_group: str, stream_id: str) -> Item:
 
 def members_query(peer_group: str) -> Item:
     """The members of a peer group."""
-    return {
-        "KeyConditionExpression": "entity_id = :id AND begins_with(entity_type, :prefix)",
-        "ExpressionAttributeValues": {":id": {"S": f"group#{peer_group}"}, ":prefix": {"S": MEMBER_PREFIX}},
-    }
+    return beginning_query(f"group#{peer_group}", MEMBER_PREFIX, is_consistent=False)
 
 
 def item_to_member(item: Item) -> str:
