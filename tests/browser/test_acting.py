@@ -1,5 +1,7 @@
 """What an operator does in a page is done: the API says so afterwards."""
 
+from datetime import UTC, datetime, timedelta
+
 from playwright.sync_api import expect
 
 from tests.browser.opening import Opener
@@ -30,3 +32,32 @@ def test_an_insight_is_confirmed_on_its_page(open_page: Opener, product: Product
     expect(page.locator("#live")).to_contain_text("the path was lost")
     words = product.operator.get(f"/insights/{insight_id}").json()["feedback"]
     assert [(word["verdict"], word["text"]) for word in words] == [("confirm", "the path was lost")]
+
+
+def test_an_alert_is_silenced_for_four_hours_on_its_page(open_page: Opener, product: Product) -> None:
+    alert_id = product.stalled_alert("acted-3:sda")["alert_id"]
+    page = open_page(f"/ui/alerts/{alert_id}")
+
+    page.locator("summary", has_text="Silence").click()
+    page.get_by_label("How long").select_option("4 hours")
+    page.get_by_label("Why", exact=True).fill("it is being replaced")
+    page.get_by_role("button", name="Silence").click()
+
+    expect(page.locator("[data-state]").first).to_have_text("silenced")
+    alert = product.operator.get(f"/alerts/{alert_id}").json()
+    left = datetime.fromisoformat(alert["silenced_until"]) - datetime.now(UTC)
+    assert timedelta(hours=3, minutes=58) < left <= timedelta(hours=4)
+
+
+def test_an_insight_is_told_its_true_cause_on_its_page(open_page: Opener, product: Product) -> None:
+    insight_id = product.stalled_alert("acted-4:sda")["opened_by"]
+    page = open_page(f"/ui/insights/{insight_id}")
+
+    page.locator("summary", has_text="Wrong cause").click()
+    page.locator("form:visible select").select_option("fail_slow")
+    page.locator("form:visible").get_by_label("In your words").fill("it was slow for days")
+    page.locator("form:visible button").click()
+
+    expect(page.locator("#live")).to_contain_text("it was slow for days")
+    (word,) = product.operator.get(f"/insights/{insight_id}").json()["feedback"]
+    assert (word["verdict"], word["prediction_type"]) == ("wrong_cause", "fail_slow")
