@@ -73,6 +73,14 @@ async def test_both_directions_together_stand_beside_each() -> None:
     assert value_at(found, "await_ms", here) == 2.0  # (200 * 1 + 100 * 4) / 300
 
 
+async def test_percentiles_are_there_where_they_were_measured_and_only_there() -> None:
+    measured = await chart(await a_house(a_window(60, latency_p95_ms=7.0, latency_p99_ms=9.5)))
+    plain = await chart(await a_house(a_window(60)))
+
+    assert [value_at(measured, f"latency_{name}_ms", AT_S - 30) for name in ("p95", "p99")] == [7.0, 9.5]
+    assert [value_at(plain, f"latency_{name}_ms", AT_S - 30) for name in ("p95", "p99")] == [None, None]
+
+
 async def test_the_largest_sample_of_a_step_is_beside_its_mean() -> None:
     window = a_window(60)
     window.columns["read_await_ms"][29] = 91.0  # 30 s before AT
