@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 WRITES_LIMIT: Final = 100  # DynamoDB's, of one transaction
 COMPANY_WAIT: Final = timedelta(seconds=1)  # so long an opening waits where others of its page are to be expected
+LONGEST_COMPANY_WAIT: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,10 @@ class _Newest:
 class Docket:
     """Reads what is asked for once, takes steps in memory, and stores all of it together or nothing."""
 
-    def __init__(self, table: Table, targets: Sequence[str], *, now: datetime) -> None:
-        """`targets` are told of each event, once each."""
+    def __init__(self, table: Table, targets: Sequence[str], *, now: datetime, later: int = 0) -> None:
+        """`targets` are told of each event, once each. `later`: transactions of the same peer group still to come."""
         self.now = now
+        self._company_wait = min(COMPANY_WAIT * (1 + later), LONGEST_COMPANY_WAIT)
         self._table = table
         self._targets = targets
         self._alerts: dict[str, Alert | None] = {}
@@ -190,7 +192,7 @@ class Docket:
             page_id=page.page_id,
             after=page.last_event_id,
         )
-        self._events.append((event, self.now + COMPANY_WAIT if has_company else self.now))
+        self._events.append((event, self.now + self._company_wait if has_company else self.now))
         self._pages[page.page_id] = self._known(page.page_id).model_copy(update={"last_event_id": event.event_id})
 
     def _deliveries(self) -> list[Item]:

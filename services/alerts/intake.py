@@ -103,20 +103,24 @@ class Intake:
 
     async def _take_group(self, rows: list[_Row]) -> bool:
         """Stops at the first that has to be tried again: what a stream told later waits for what it told before."""
-        for batch in _batches(rows):
-            if not await self._take_together(batch):
+        batches = list(_batches(rows))
+        for number, batch in enumerate(batches, start=1):
+            if not await self._take_together(batch, later=len(batches) - number):
                 return False
         return True
 
-    async def _take_together(self, rows: list[_Row]) -> bool:
-        """False where somebody else changed one of the alerts since it was read: decided again in the next pass."""
-        docket = Docket(self._table, self._targets, now=self._clock())
+    async def _take_together(self, rows: list[_Row], *, later: int) -> bool:
+        """False where somebody else changed one of the alerts since it was read: decided again in the next pass.
+
+        `later` transactions of the peer group follow.
+        """
+        docket = Docket(self._table, self._targets, now=self._clock(), later=later)
         gone = [{"Delete": items.delete_present(items.key_of(row.name, "outbox"))} for row in rows]
         try:
             for row in rows:
                 await self._take(docket, row)
             if len(rows) > 1 and len(docket.writes()) + len(gone) > WRITES_LIMIT:
-                return await self._take_one_by_one(rows)
+                return await self._take_one_by_one(rows, later=later)
             await docket.commit(*gone)
         except Conflict:
             self._handled.labels("conflict").inc(len(rows))
@@ -125,7 +129,7 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001 - one that nobody can deal with must not keep all others from being told
             if len(rows) > 1:
-                return await self._take_one_by_one(rows)
+                return await self._take_one_by_one(rows, later=later)
             self._leave(rows[0].name, "failed", error)
             return True
         for alert_id, why in docket.unreadable.items():
@@ -137,8 +141,9 @@ class Intake:
             self._age_s.observe((docket.now - row.insight.created_at).total_seconds())
         return True
 
-    async def _take_one_by_one(self, rows: list[_Row]) -> bool:
-        return all([await self._take_together([row]) for row in rows])
+    async def _take_one_by_one(self, rows: list[_Row], *, later: int) -> bool:
+        later += len(rows) - 1
+        return all([await self._take_together([row], later=later - number) for number, row in enumerate(rows)])
 
     async def _take(self, docket: Docket, row: _Row) -> None:
         insight = row.insight

@@ -61,5 +61,13 @@ async def store_arrivals(ingest: Ingest, arrivals: Sequence[Arrival]) -> int:
     samples = await ingest.commit.store(arrivals)
     await ingest.registry.ensure(arrivals)
     for arrival in arrivals:
-        ingest.notifier.note(arrival.peer_group, arrival.window.at_ms[0])
+        ingest.notifier.note(arrival.peer_group, arrival.window.at_ms[0], is_urgent=is_urgent(arrival.window))
     return samples
+
+
+def is_urgent(window: Window) -> bool:
+    """Whether some sample has I/O errors, or holds requests of which none completed: a hard rule may page at once."""
+    if any(errors > 0 for errors in window["io_errors"]):
+        return True
+    columns = (window[name] for name in ("read_iops", "write_iops", "in_flight"))
+    return any(read == 0 == write and in_flight > 0 for read, write, in_flight in zip(*columns, strict=True))

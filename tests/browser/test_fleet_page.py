@@ -2,19 +2,12 @@
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.opening import Opener
 from tests.browser.product import STREAMS, Product
 
 QUIET = "night-1:sda"  # a disk of a host of its own, at rest until its test
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quiet_disk(product: Product) -> None:
-    """Long before it stalls: a group is scored at most once in 10 s."""
-    product.send(QUIET)
 
 
 def names(page: Page) -> list[str]:
@@ -81,6 +74,7 @@ def test_many_streams_come_in_pages(open_page: Opener, product: Product) -> None
 
 def test_a_fault_appears_without_a_reload(page: Page, product: Product) -> None:
     row = page.locator(f'[data-row="{QUIET}"]')
+    product.send(QUIET)  # so its group has just been scored
     expect(row).to_be_visible()
     page.evaluate("window.isStillHere = true")
 

@@ -7,8 +7,10 @@ import pytest
 
 from iops import items
 from iops.alert import AlertState, EventKind, Silence, SilenceScope
+from iops.clock import to_epoch_ms
+from iops.contract import TIME_KEY
 from iops.errors import TableUnavailable
-from iops.insight import PredictionType
+from iops.insight import Neighbour, PredictionType
 from iops.items import Item
 from tests.unit.builders import AT, a_stream
 from tests.unit.fakes import aws_error
@@ -63,6 +65,18 @@ async def test_1000_streams_of_50_hosts_at_once_are_50_mails() -> None:
     await scene.settle()
     await scene.settle()
     assert len(scene.target.told()) == 50
+
+
+@pytest.mark.parametrize(("streams", "wait_s"), [(1, 1), (10, 1), (20, 2), (200, 5)])
+async def test_a_mail_waits_a_second_for_each_transaction_that_adds_to_it(streams: int, wait_s: int) -> None:
+    scene = Scene()
+    ill = (Neighbour(stream_id="web-1:sdx", risk_score=90, prediction_type=PredictionType.STALL),)
+    for number in range(streams):
+        scene.emit(f"web-1:sd{number}", neighbours=ill)
+    await scene.replica.intake.take_once()
+
+    (waiting,) = scene.fake.of_type("delivery")
+    assert waiting[TIME_KEY]["N"] == str(to_epoch_ms(AT + timedelta(seconds=wait_s)))
 
 
 async def test_a_table_throttled_in_the_middle_loses_nothing_and_holds_up_no_other_group() -> None:

@@ -57,6 +57,44 @@ async def test_a_group_is_told_of_once_in_10_s_with_the_earliest_sample() -> Non
 
 
 @in_virtual_time
+async def test_what_is_urgent_does_not_wait_for_the_10_s() -> None:
+    fake = FakeQueue()
+    async with notifying(fake) as notifier:
+        begin_s = now_s()
+        notifier.note("web-1", 1_000)
+        await asyncio.sleep(2)
+        notifier.note("web-1", 2_000)
+        notifier.note("web-1", 3_000, is_urgent=True)
+        await asyncio.sleep(20)
+
+        assert sent(fake, since_s=begin_s) == [(0, "web-1", 1_000), (2, "web-1", 2_000)]
+
+
+@in_virtual_time
+async def test_a_group_that_is_always_urgent_costs_twice_as_much_at_most() -> None:
+    fake = FakeQueue()
+    async with notifying(fake) as notifier:
+        for number in range(600):
+            notifier.note("web-1", number, is_urgent=True)
+            await asyncio.sleep(0.1)
+
+    assert len(fake.sent) <= 2 * 6 + 1
+
+
+@in_virtual_time
+async def test_what_becomes_urgent_while_a_message_is_sent_does_not_wait_behind_it() -> None:
+    fake = SlowQueue()
+    async with notifying(fake) as notifier:
+        begin_s = now_s()
+        notifier.note("web-1", 1)
+        await asyncio.sleep(1)
+        notifier.note("web-1", 2, is_urgent=True)
+        await asyncio.sleep(8)
+
+        assert sent(fake, since_s=begin_s) == [(3, "web-1", 1), (6, "web-1", 2)]
+
+
+@in_virtual_time
 async def test_a_quiet_group_costs_nothing() -> None:
     fake = FakeQueue()
     async with notifying(fake) as notifier:
