@@ -4,10 +4,13 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from iops.clock import now
 from tests.browser.opening import Opener
 from tests.browser.product import Product
 from tests.browser.watch import Watch
@@ -15,6 +18,16 @@ from tests.browser.watch import Watch
 CUT = "/events"
 STALE_MS = 30_000.0  # 15 s of silence, and a busy machine
 HIDE = "Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))"
+LOOK = """document.dispatchEvent(new CustomEvent("iops:streams", {
+  detail: { ids: [document.getElementById("charts").dataset.stream] } }))"""
+# A chart of two steps goes on with two others that begin an hour later.
+SLEEP = """async () => {
+  const script = document.querySelector('script[src$="/stream.js"]').src;
+  const { goOn } = await import(script.replace("stream.js", "columns.js"));
+  const chartAt = (from) => ({ from, to: from + 20, step_s: 10, at: [from, from + 10], series: { iops: [from, from] },
+    maxima: {}, peers: null, risk: [], episodes: [] });
+  return goOn(chartAt(1000), chartAt(4600), 20).series.iops;
+}"""
 CONNECTIONS = 6  # to one server, of all tabs of a browser together
 
 
@@ -72,3 +85,24 @@ def test_instants_are_the_readers_own_with_utc_behind_them(open_page: Opener) ->
     assert at is not None, title
     minutes = int(at[1]) * 60 + int(at[2]) + 330  # India is 5:30 ahead
     assert f"{minutes // 60 % 12 or 12}:{minutes % 60:02}:" in title
+
+
+@pytest.mark.parametrize("hours", [3, -3])
+def test_a_browser_whose_clock_is_wrong_goes_by_the_servers(open_page: Opener, product: Product, hours: int) -> None:
+    product.send("clocked-1:sda")
+    page = open_page.blank()
+    page.clock.install(time=now() + timedelta(hours=hours))
+    page.goto(f"/ui/streams/{quote('clocked-1:sda')}?range=15m")
+
+    with page.expect_response("**/chart?*") as chart:
+        page.evaluate(LOOK)
+
+    assert chart.value.status == 200
+    expect(page.locator("#live [data-ago]").first).to_have_text(re.compile(r"^([1-9]\d? s|1 min) ago$"))
+
+
+def test_a_laptop_that_slept_longer_than_the_range_draws_only_what_is_new(open_page: Opener, product: Product) -> None:
+    product.send("clocked-1:sda")
+    page = open_page(f"/ui/streams/{quote('clocked-1:sda')}")
+
+    assert page.evaluate(SLEEP) == [4600, 4600]

@@ -13,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from iops.auth import Caller, Role
+from iops.clock import now as wall_clock
+from iops.clock import to_epoch_ms
 from iops.errors import IopsError, Unavailable
 from iops.gate import CALLER
 from services.insights.pages import assets, spark
@@ -179,4 +181,8 @@ ENVIRONMENT.filters |= {
     "usd": usd,
     "words": words,
 }
-ENVIRONMENT.globals |= {"asset": assets.url_of, "has_vendor": assets.has_vendor}
+ENVIRONMENT.globals |= {
+    "asset": assets.url_of,
+    "has_vendor": assets.has_vendor,
+    "now_ms": lambda: to_epoch_ms(wall_clock()),
+}

@@ -25,10 +25,11 @@ export function goOn(chart, more, rangeS) {
   const begin = more.to - rangeS - chart.step_s;
   const first = chart.at.findIndex((at) => at >= begin);
   const stays = chart.at.findIndex((at) => at >= more.at[0]);
-  const join = (old, fresh) => old.slice(Math.max(0, first), stays < 0 ? old.length : stays).concat(fresh);
+  if (first < 0) return more; // nobody looked for longer than the range
+  const join = (old, fresh) => old.slice(first, stays < 0 ? old.length : stays).concat(fresh);
   const joinAll = (old, fresh) =>
     Object.fromEntries(Object.keys(old).map((name) => [name, join(old[name], fresh?.[name] ?? more.at.map(() => null))]));
-  const at = first < 0 ? more.at : join(chart.at, more.at);
+  const at = join(chart.at, more.at);
   return {
     ...more,
     at,

@@ -1,5 +1,6 @@
 // What people do: forms with data-deed go to the public API as JSON; what came of it is said in place, and aloud.
 import { swap } from "./live.js";
+import { nowMs } from "./times.js";
 
 const LIMIT_MS = 20000;
 const BEHIND_MS = 3000; // a list is as new as two seconds ago
@@ -81,7 +82,7 @@ function bodyOf(form, button) {
 }
 
 function tomorrowMorning() {
-  const at = new Date();
+  const at = new Date(nowMs());
   at.setDate(at.getDate() + 1);
   at.setHours(8, 0, 0, 0);
   return at;

@@ -1,7 +1,7 @@
 // The page of one stream: its charts go on as samples come, and it is analysed when somebody asks.
 import { goOn } from "./columns.js";
 import { Board } from "./plots.js";
-import { localize } from "./times.js";
+import { localize, nowMs } from "./times.js";
 
 const LEAST_MS = 20000; // between two looks: samples come once a minute, and a look reads the stream and its peers
 const LATE_S = 120; // how far before the newest known step peers and late batches may still fill something
@@ -50,7 +50,7 @@ async function readMore(section, chart) {
   const rangeS = Number(section.dataset.rangeS);
   const newest = chart.series.iops.findLastIndex((value) => value !== null);
   const known = newest < 0 ? chart.from : chart.at[newest];
-  const from = Math.max(known - Math.max(2 * chart.step_s, LATE_S), Math.floor(Date.now() / 1000) - rangeS, chart.from);
+  const from = Math.max(known - Math.max(2 * chart.step_s, LATE_S), Math.floor(nowMs() / 1000) - rangeS, chart.from);
   const query = new URLSearchParams({ from: new Date(1000 * from).toISOString(), step_s: chart.step_s });
   const answer = await fetch(`${section.dataset.url}?${query}`, { signal: AbortSignal.timeout(15000) });
   const body = await answer.json();
