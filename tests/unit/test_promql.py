@@ -169,7 +169,7 @@ def test_what_is_not_served_is_named_with_what_there_is_instead(query: str, what
         "", "x{", "sum(", "x[5m", "rate(x)", "1 == 2", "x{a=b}", "{}", '{a=~".*"}', "x +", "x offset", "x[0s]",
         "topk(x)", 'x{a=~"("}', 'x{a=~"(?=b)"}', "1 + bool 2", "quantile(x, y)", "5 5", "€", 'x{a="\\q"}',
         'x{__name__="y"}', "x)", "sum(1)", "topk(NaN, x)", "x[99999999999999w]", 'x{a="\\U99999999"}', "'a", "1h",
-        "x[5]", "rate(x[5m]) offset 5m",
+        "x[5]", "rate(x[5m]) offset 5m", "x offset 999999999999y", "x offset -300y", "rate(x[300y])",
     ],
 )  # fmt: skip
 def test_what_is_no_promql_is_told_by_its_place(query: str) -> None:

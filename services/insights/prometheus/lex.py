@@ -30,6 +30,7 @@ UNIT_MS: Final = {
     "w": 7 * 86_400_000,
     "y": 365 * 86_400_000,
 }
+LONGEST_MS: Final = 292 * UNIT_MS["y"]  # as in Prometheus, which counts nanoseconds in 63 bits
 
 
 class Token(NamedTuple):
@@ -76,7 +77,7 @@ def unquote(token: Token) -> str:
 
 
 def duration_ms(text: str) -> int | None:
-    """A duration as PromQL writes it; None where it is none.
+    """A duration as PromQL writes it; None where it is none, or too long.
 
     >>> duration_ms("1h30m"), duration_ms("250ms"), duration_ms("5"), duration_ms("")
     (5400000, 250, None, None)
@@ -84,4 +85,5 @@ def duration_ms(text: str) -> int | None:
     parts = re.findall(r"([0-9]{1,12})(ms|[smhdwy])", text)
     if not parts or "".join(count + unit for count, unit in parts) != text:
         return None
-    return sum(int(count) * UNIT_MS[unit] for count, unit in parts)
+    length_ms = sum(int(count) * UNIT_MS[unit] for count, unit in parts)
+    return length_ms if length_ms <= LONGEST_MS else None
