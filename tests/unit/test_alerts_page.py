@@ -11,6 +11,7 @@ from iops import items
 from iops.alert import Alert, AlertState, EventKind, Silence, SilenceScope, Telling
 from iops.auth import Caller, Role
 from iops.insight import PredictionType
+from services.insights.pages.alerts import SILENCES_SHOWN
 from services.insights.silence import ALL_HOSTS
 from tests.unit.builders import AT, EVERYBODY, an_alert, an_insight
 from tests.unit.page_reader import Page
@@ -117,24 +118,38 @@ async def test_what_is_over_goes_on_page_by_page_to_the_oldest(house: House) -> 
     assert not [link for link in rest.links if "cursor=" in link]
 
 
+def silence(house: House, group: str, *, hours: int) -> None:
+    spoken = Silence(
+        silence_id=group,
+        scope=SilenceScope.PEER_GROUP,
+        value=group,
+        begins_at=AT - timedelta(hours=2),
+        ends_at=AT + timedelta(hours=hours),
+        reason="a restore",
+        created_by="ann",
+    )
+    house.table.add(items.silence_item(spoken))
+
+
 async def test_silences_that_run_are_listed_with_their_end(house: House) -> None:
-    for hours, value in ((1, "web-1"), (-1, "web-2")):
-        silence = Silence(
-            silence_id=value,
-            scope=SilenceScope.PEER_GROUP,
-            value=value,
-            begins_at=AT - timedelta(hours=2),
-            ends_at=AT + timedelta(hours=hours),
-            reason="a restore",
-            created_by="ann",
-        )
-        house.table.add(items.silence_item(silence))
+    silence(house, "web-1", hours=1)
+    silence(house, "web-2", hours=-1)
 
     page = await page_of(house, "/ui/alerts")
 
     assert "Peer group web-1 : until 2026-11-23 03:00:00 UTC , by ann: a restore" in page.said
     assert "web-2" not in page.said
     assert "/alerts/silences/web-1" in page.forms
+    assert "not shown" not in page.said
+
+
+async def test_more_silences_than_a_page_holds_are_said_to_be_more(house: House) -> None:
+    for number in range(SILENCES_SHOWN + 1):
+        silence(house, f"web-{number}", hours=1 + number)
+
+    page = await page_of(house, "/ui/alerts")
+
+    assert "More are not shown, which end sooner" in page.said
 
 
 async def test_a_viewer_reads_all_and_finds_nothing_to_press(house: House) -> None:

@@ -75,7 +75,7 @@ async def show_alerts(
     try:
         own = [alert for alert in watch.fleet.alerts.values() if caller.may_see(alert.stream_id)]
         age_s = watch.age_s()
-        over, silences = await asyncio.gather(
+        over, (silences, more_silences) = await asyncio.gather(
             _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
             _read_silences(service.table, caller, now=service.clock()),
         )
@@ -94,6 +94,7 @@ async def show_alerts(
         is_history=is_history or cursor is not None,
         older_url=_older(filters, over.cursor),
         silences=silences,
+        more_silences=more_silences,
         wanted=wanted,
         is_filtered=bool(filters),
         states=list(AlertState),
@@ -150,10 +151,12 @@ def _where_over(peer_group: str) -> Where:
     return condition, values
 
 
-async def _read_silences(table: Table, caller: Caller, *, now: datetime) -> list[Silence]:
-    """Those that have not ended, the last to end first."""
-    rows, _ = await table.list_page("silence", caller=caller, limit=SILENCES_SHOWN, cursor=None)
-    return [silence for silence in readable(rows, items.item_to_silence) if silence.ends_at > now]
+async def _read_silences(table: Table, caller: Caller, *, now: datetime) -> tuple[list[Silence], bool]:
+    """Those that have not ended, the last to end first; and whether there may be more."""
+    rows, cursor = await table.list_page("silence", caller=caller, limit=SILENCES_SHOWN, cursor=None)
+    silences = readable(rows, items.item_to_silence)
+    running = [silence for silence in silences if silence.ends_at > now]
+    return running, cursor is not None and len(running) == len(silences)
 
 
 def _older(filters: dict[str, str], cursor: str | None) -> str | None:
