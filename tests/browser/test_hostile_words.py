@@ -11,6 +11,9 @@ from tests.browser.product import Product
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 BREAKOUT = "\"'></script><svg onload=alert(3)>{{7*7}}"
 STREAM = "hostile-1:sda"
+LONG = f"long-{'x' * 191}:sda"  # the longest name there may be
+LABELS = {"marks": "\u0e49" * 128, "owner": "W" * 128}  # one letter to break at, and none
+PHONE_PX = 360
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +43,15 @@ def test_markup_in_words_stays_words(open_page: Opener, paths: dict[str, str], n
     assert "49" not in page.locator("main input").evaluate_all("(all) => all.map((each) => each.value)")
     if name in ("stream", "alert", "insight"):
         expect(page.locator("main")).to_contain_text(MARKUP)
+
+
+def test_names_as_long_as_they_may_be_do_not_widen_a_page(open_page: Opener, product: Product) -> None:
+    alert = product.stalled_alert(LONG, labels=LABELS)
+    paths = ("/", f"/ui/streams/{LONG}", "/ui/alerts", f"/ui/alerts/{alert['alert_id']}")
+    widths = {}
+
+    for path in (*paths, f"/ui/insights/{alert['opened_by']}"):
+        page = open_page(path, viewport={"width": PHONE_PX, "height": 740})
+        widths[path] = page.evaluate("document.documentElement.scrollWidth")
+
+    assert {path: width for path, width in widths.items() if width > PHONE_PX} == {}
