@@ -101,7 +101,9 @@ class FleetRow(BaseModel):
     scored_at: datetime | None
     insight_id: str | None
     warming_up: bool
-    silent: bool = Field(description="its agent sends nothing, and people were told")
+    silent: bool = Field(
+        description="its agent sends nothing, and people were told; not where most are silent at once: see `outage`"
+    )
     alert: AlertBrief | None
     last_at: datetime | None = Field(
         description="its newest sample, of the last hour; null also where `is_read` is not"
@@ -124,7 +126,9 @@ class FleetPage(BaseModel):
     pages: int
     counts: dict[str, int] = Field(description="of all streams of the caller: streams, alerts, and each `state`")
     peer_groups: list[str]
-    strip: StripNumbers = Field(description="the whole system; null is what cannot be known, or is of all streams")
+    strip: StripNumbers = Field(
+        description="the whole system; null is what cannot be known, is of all streams, or an `outage` there is none of"
+    )
     read_at: datetime = Field(description="as of when this is")
 
 
