@@ -100,7 +100,7 @@ class Fleet:
     @property
     def is_outage(self) -> bool:
         """Whether people are told that most hosts are silent: it is not their agents. Raises Unavailable."""
-        return any(alert.stream_id == ALL_HOSTS for alert in self.alerts.values())
+        return any(alert.stream_id == ALL_HOSTS and _is_silence(alert) for alert in self.alerts.values())
 
     @property
     def version(self) -> tuple[int, int]:
@@ -166,7 +166,7 @@ def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]
     by_stream: dict[str, Alert] = {}
     silent: dict[str, datetime] = {}
     for alert in alerts:
-        if alert.prediction_type is PredictionType.AGENT_SILENT:
+        if _is_silence(alert):
             silent[alert.stream_id] = alert.updated_at
         other = by_stream.get(alert.stream_id)
         if other is None or _urgency(alert) > _urgency(other):
@@ -177,6 +177,11 @@ def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]
         since = silent.get(host_of(stream.stream_id)) if silent else None
         found.append(Seen(stream, own, since, _states(stream, own, is_silent=since is not None), _text_of(stream)))
     return sorted(found, key=_badness)
+
+
+def _is_silence(alert: Alert) -> bool:
+    """One that lasts: an alert stays open for minutes after its agent spoke again."""
+    return alert.prediction_type is PredictionType.AGENT_SILENT and alert.recovering_since is None
 
 
 def _urgency(alert: Alert) -> tuple[bool, float]:

@@ -62,6 +62,13 @@ def test_a_disk_that_sent_since_is_not_silent() -> None:
     assert not seen.is_silent(AT + timedelta(seconds=1))
 
 
+def test_a_host_that_spoke_again_is_silent_no_more_although_its_alert_is_open() -> None:
+    spoke = an_alert("a", prediction_type=PredictionType.AGENT_SILENT, recovering_since=AT)
+    (seen,) = sort_fleet([a_stream("a:sda")], [spoke])
+
+    assert State.SILENT not in seen.states
+
+
 async def a_fleet() -> Fleet:
     """web-1 with two disks, db-1 with one that is ill."""
     fake = FakeTable()

@@ -70,6 +70,14 @@ async def test_that_most_hosts_are_silent_is_told_who_sees_all() -> None:
     )
 
 
+async def test_an_outage_is_over_when_hosts_speak_again() -> None:
+    fake = FakeTable()
+    over = an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT, recovering_since=AT)
+    fake.add(items.alert_put(over)["Item"])
+
+    assert (await read_strip(Office(*WELL), EVERYBODY, fake)).outage is None
+
+
 async def test_pages_lead_to_the_system_where_nothing_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     await house.move_in("web-1")
