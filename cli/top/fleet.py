@@ -62,14 +62,14 @@ def look_of(answer: Row, *, now: datetime, before: Look | None = None) -> Look:
     """What an answer says that came `now`, after `before`."""
     listed, read_at = answer["items"], instant_of(answer, "read_at") or now
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
-    counts = part_of(answer, "counts")
+    counts, strip = part_of(answer, "counts"), part_of(answer, "strip")
     is_empty_fleet = number_of(counts, "streams") == 0
     return Look(
         streams=[read_stream(row, read_at) for row in rows],
         total=int(number_of(answer, "total") or len(rows)),
         page=int(number_of(answer, "page") or 1),
         pages=int(number_of(answer, "pages") or 1),
-        strip=(*_counts(counts), *_system(part_of(answer, "strip"))),
+        strip=(*_counts(counts, strip), *_system(strip)),
         why_empty="No streams yet: `iops agent` or `iops demo` sends some"
         if is_empty_fleet
         else "No stream is like that",
@@ -78,8 +78,9 @@ def look_of(answer: Row, *, now: datetime, before: Look | None = None) -> Look:
     )
 
 
-def _counts(counts: Mapping[str, object]) -> list[str]:
-    known = {name: number_of(dict(counts), name) or 0 for name in counts}
+def _counts(counts: Mapping[str, object], strip: Row) -> list[str]:
+    """Where agents are not heard at all, how many are silent is not known."""
+    known = {name: number_of(dict(counts), name) or 0 for name in counts if name != "silent" or not strip.get("outage")}
     said = [f"{number(known.get('streams', 0))} streams", f"{number(known.get('alerts', 0))} open alerts"]
     words = {"firing": "firing", "high": "high", "elevated": "elevated", "silent": "silent", "warming_up": "warming up"}
     return said + [f"{number(known[name])} {word}" for name, word in words.items() if known.get(name)]
@@ -87,7 +88,7 @@ def _counts(counts: Mapping[str, object]) -> list[str]:
 
 def _system(strip: Row) -> list[str]:
     """What is known of samples, money and who answers."""
-    said = []
+    said = [f"OUTAGE: {plain(strip['outage'])}"] if strip.get("outage") else []
     if strip.get("samples_per_s") is not None:
         said.append(f"{plain(strip['samples_per_s'])} samples/s")
     if strip.get("spend_today_usd") is not None:

@@ -152,7 +152,7 @@ def _show(app: FastAPI, parts: _Parts, settings: InsightsSettings, now: Clock) -
         teller=parts.teller,
     )
     survey = Survey(parts.table, board, now, budget_usd=lambda: flags.current.llm_daily_usd)
-    app.state.watch = fleet_routes.Watch(parts.fleet, parts.sparks, now, Strip(survey).read)
+    app.state.watch = fleet_routes.Watch(parts.fleet, parts.sparks, now, Strip(survey, parts.fleet).read)
     app.state.system = system.Bureau(survey, view_model(parts.judging.card) if parts.judging.card else None)
 
 

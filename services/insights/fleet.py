@@ -32,7 +32,7 @@ class State(StrEnum):
     ELEVATED = "elevated"  # 60 or more
     FIRING = "firing"  # an alert of it, which nobody has taken
     WARMING_UP = "warming_up"
-    SILENT = "silent"  # its agent is
+    SILENT = "silent"  # its agent is, and people were told; where most are at once it is not they
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Seen:
 
     stream: Stream
     alert: Alert | None  # the one that most needs somebody
-    silent_since: datetime | None  # when people were told that its agent is, or most agents are
+    silent_since: datetime | None  # when people were told that its agent is
     states: frozenset[State]
     text: str  # what it is found by
 
@@ -96,6 +96,11 @@ class Fleet:
         """Those that have not ended, by id. Raises Unavailable."""
         _ = self.read_at
         return self._alerts.rows
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether people are told that most hosts are silent: it is not their agents. Raises Unavailable."""
+        return any(alert.stream_id == ALL_HOSTS and _is_silence(alert) for alert in self.alerts.values())
 
     @property
     def version(self) -> tuple[int, int]:
@@ -161,7 +166,7 @@ def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]
     by_stream: dict[str, Alert] = {}
     silent: dict[str, datetime] = {}
     for alert in alerts:
-        if alert.prediction_type is PredictionType.AGENT_SILENT:
+        if _is_silence(alert):
             silent[alert.stream_id] = alert.updated_at
         other = by_stream.get(alert.stream_id)
         if other is None or _urgency(alert) > _urgency(other):
@@ -169,9 +174,14 @@ def sort_fleet(streams: Iterable[Stream], alerts: Iterable[Alert]) -> list[Seen]
     found = []
     for stream in streams:
         own = by_stream.get(stream.stream_id)
-        since = silent.get(host_of(stream.stream_id), silent.get(ALL_HOSTS)) if silent else None
+        since = silent.get(host_of(stream.stream_id)) if silent else None
         found.append(Seen(stream, own, since, _states(stream, own, is_silent=since is not None), _text_of(stream)))
     return sorted(found, key=_badness)
+
+
+def _is_silence(alert: Alert) -> bool:
+    """One that lasts: an alert stays open for minutes after its agent spoke again."""
+    return alert.prediction_type is PredictionType.AGENT_SILENT and alert.recovering_since is None
 
 
 def _urgency(alert: Alert) -> tuple[bool, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from iops.alert import AlertState
 from iops.auth import Caller, Role
 from iops.baseline import Summary
 from iops.clock import Clock
-from iops.errors import Forbidden, Unauthenticated, Unavailable
+from iops.errors import Forbidden, RateExceeded, Unauthenticated, Unavailable
 from iops.gate import Viewer, gate_of
 from iops.insight import PredictionType
 from iops.problems import error_responses
@@ -35,6 +36,7 @@ LOOK_S: Final = 0.5
 LISTEN_S: Final = 50.0  # then a browser comes again: balancers end what is long
 AGAIN_MS: Final = 1_000
 LISTENERS: Final = 64  # at once in a process; half of the connections that the laptop's gateway has to a service
+LISTENERS_EACH: Final = 12  # of one key or person: two browsers full, which have six connections to a server each
 NAMED: Final = 100  # of what changed; of more it is only said that much did
 
 
@@ -46,22 +48,25 @@ class Watch:
     sparks: Sparks
     clock: Clock
     strip: Callable[[Caller], Awaitable[StripNumbers]]
-    _listeners: int = field(default=0, init=False)
+    _listeners: Counter[str] = field(default_factory=Counter, init=False)  # by name of the caller
 
     def age_s(self) -> float:
         """How old what the fleet shows is. Raises Unavailable where it is not read yet."""
         return round(max(0.0, (self.clock() - self.fleet.read_at).total_seconds()), 1)
 
     @asynccontextmanager
-    async def a_seat(self) -> AsyncIterator[None]:
-        """For one who listens. Raises Unavailable where too many do."""
-        if self._listeners >= LISTENERS:
-            raise Unavailable(f"{LISTENERS} listen already; ask for /fleet every few seconds instead", retry_after_s=30)
-        self._listeners += 1
+    async def a_seat(self, caller: Caller) -> AsyncIterator[None]:
+        """For one who listens. Raises RateExceeded where they have enough seats, Unavailable where none is left."""
+        instead = "ask for /fleet every few seconds instead"
+        if self._listeners[caller.name] >= LISTENERS_EACH:
+            raise RateExceeded(f"{caller.name} listens {LISTENERS_EACH} times already; {instead}", retry_after_s=30)
+        if self._listeners.total() >= LISTENERS:
+            raise Unavailable(f"{LISTENERS} listen already; {instead}", retry_after_s=30)
+        self._listeners[caller.name] += 1
         try:
             yield
         finally:
-            self._listeners -= 1
+            self._listeners -= Counter((caller.name,))  # keeps no name at 0
 
 
 class AlertBrief(BaseModel):
@@ -96,7 +101,9 @@ class FleetRow(BaseModel):
     scored_at: datetime | None
     insight_id: str | None
     warming_up: bool
-    silent: bool = Field(description="its agent sends nothing, and people were told")
+    silent: bool = Field(
+        description="its agent sends nothing, and people were told; not where most are silent at once: see `outage`"
+    )
     alert: AlertBrief | None
     last_at: datetime | None = Field(
         description="its newest sample, of the last hour; null also where `is_read` is not"
@@ -119,7 +126,9 @@ class FleetPage(BaseModel):
     pages: int
     counts: dict[str, int] = Field(description="of all streams of the caller: streams, alerts, and each `state`")
     peer_groups: list[str]
-    strip: StripNumbers = Field(description="the whole system; null is what cannot be known, or is of all streams")
+    strip: StripNumbers = Field(
+        description="the whole system; null is what cannot be known, is of all streams, or an `outage` there is none of"
+    )
     read_at: datetime = Field(description="as of when this is")
 
 
@@ -140,9 +149,9 @@ async def _wanted(
 TheWatch = Annotated[Watch, Depends(_watch)]
 
 
-async def _seat(watch: TheWatch, _: Viewer) -> AsyncIterator[None]:
+async def _seat(watch: TheWatch, caller: Viewer) -> AsyncIterator[None]:
     watch.age_s()  # there is no telling what changed before the fleet is read, and no error in the middle of events
-    async with watch.a_seat():
+    async with watch.a_seat(caller):
         yield
 
 
@@ -165,7 +174,7 @@ async def get_fleet(
 @router.get(
     "/events",
     response_class=EventSourceResponse,
-    responses=error_responses(Unavailable),
+    responses=error_responses(Unavailable, RateExceeded),
 )
 async def listen(
     request: Request, watch: TheWatch, caller: Viewer, _: Annotated[None, Depends(_seat)]

@@ -18,6 +18,7 @@ def test_an_alert_is_acknowledged_in_the_list(open_page: Opener, product: Produc
     group.get_by_role("button", name="Acknowledge").click()
 
     expect(group.locator("[data-state]").first).to_have_text("acknowledged")
+    expect(group).to_contain_text("handled by")
     assert product.operator.get(f"/alerts/{alert_id}").json()["state"] == "acknowledged"
 
 

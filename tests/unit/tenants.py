@@ -128,13 +128,20 @@ class House:
         await self.table.table().update(items.stream_seen_update(a_batch(stream_id), now_ms=now_ms))
 
     async def ask(
-        self, method: str, path: str, *, caller: Caller = WEB, body: Any = None, **params: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        caller: Caller = WEB,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        **params: Any,
     ) -> httpx.Response:
         """The answer of whichever service has the path."""
         app = apps()[path.startswith("/alerts")]
         app.state.gate = GateFor(caller)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
-            return await client.request(method, path, json=body, params=params or None)
+            return await client.request(method, path, json=body, params=params or None, headers=headers)
 
     async def list(self, path: str, *, caller: Caller = WEB, **params: Any) -> tuple[list[Any], list[str]]:
         """What all pages have, and the cursors between them."""

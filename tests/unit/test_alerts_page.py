@@ -80,6 +80,23 @@ async def test_firing_comes_first_then_taken_then_silenced_then_over(house: Hous
     ]
 
 
+async def test_who_acted_sees_their_deed_before_the_fleet_knows_of_it(house: House) -> None:
+    taken, ended, foreign = (an_alert(f"{host}:sda", page_id=host) for host in ("web-1", "web-2", "db-1"))
+    add(house, taken, ended, foreign)
+    await house.watch.fleet.look_once()
+    add(house, taken.model_copy(update={"state": AlertState.ACKNOWLEDGED, "handled_by": "ann", "version": 2}))
+    add(house, over("web-2:sda", version=2))
+
+    behind = await house.ask("GET", "/ui/alerts")
+    acted = ".".join(alert.alert_id for alert in (taken, ended, foreign))
+    page = Page((await house.ask("GET", "/ui/alerts", headers={"Cookie": f"iops_acted={acted}.unknown"})).text)
+
+    assert "handled by ann" not in behind.text
+    assert "handled by ann" in page.said
+    assert [row for row in page.rows if row != "web-1-sda"] == ["web-2-sda"], "it is over"
+    assert "db-1" not in page.said
+
+
 async def test_where_nothing_fires_it_says_which_was_the_last(house: House) -> None:
     nothing = await page_of(house, "/ui/alerts")
     add(house, over("web-1:sda"))

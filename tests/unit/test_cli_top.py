@@ -127,6 +127,15 @@ def test_what_only_some_may_know_of_the_system_is_left_out() -> None:
     assert "scored by local" in result.stdout
 
 
+def test_where_nothing_arrives_it_is_not_known_who_is_silent() -> None:
+    said = {"strip": {**STRIP, "outage": "ingest is gone"}, "counts": {"streams": 30, "silent": 3}}
+
+    result = iops("top", handler=answering({**an_answer(a_row()), **said}))
+
+    assert "OUTAGE: ingest is gone" in result.stdout
+    assert "3 silent" not in result.stdout
+
+
 def test_80_by_24_is_filled_and_not_overflown() -> None:
     long = "database-primary-7.eu-west-1.example"
     look = a_look(*(a_row(f"{long}:nvme{disk}n1", alert={"state": "acknowledged"}) for disk in range(30)))

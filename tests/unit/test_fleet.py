@@ -41,17 +41,32 @@ def test_of_several_alerts_the_one_that_fires_stands_beside_its_stream() -> None
 def test_all_disks_of_a_silent_host_are_silent() -> None:
     streams = [a_stream("a:sda"), a_stream("a:sdb"), a_stream("b:sda")]
     one = sort_fleet(streams, [an_alert("a", prediction_type=PredictionType.AGENT_SILENT)])
-    every = sort_fleet(streams, [an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT)])
 
     assert {seen.stream.stream_id for seen in one if seen.is_silent(None)} == {"a:sda", "a:sdb"}
-    assert all(seen.is_silent(AT - timedelta(minutes=5)) for seen in every)
 
 
-def test_a_disk_that_sent_since_is_not_silent_where_most_hosts_are() -> None:
-    every = an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT, updated_at=AT)
+def test_no_agent_is_called_silent_where_it_is_we_who_hear_nothing() -> None:
+    every = an_alert(ALL_HOSTS, prediction_type=PredictionType.AGENT_SILENT)
     (seen,) = sort_fleet([a_stream("a:sda")], [every])
 
+    assert not seen.is_silent(None)
+    assert State.SILENT not in seen.states
+
+
+def test_a_disk_that_sent_since_is_not_silent() -> None:
+    (seen,) = sort_fleet(
+        [a_stream("a:sda")], [an_alert("a", prediction_type=PredictionType.AGENT_SILENT, updated_at=AT)]
+    )
+
+    assert seen.is_silent(AT - timedelta(minutes=5))
     assert not seen.is_silent(AT + timedelta(seconds=1))
+
+
+def test_a_host_that_spoke_again_is_silent_no_more_although_its_alert_is_open() -> None:
+    spoke = an_alert("a", prediction_type=PredictionType.AGENT_SILENT, recovering_since=AT)
+    (seen,) = sort_fleet([a_stream("a:sda")], [spoke])
+
+    assert State.SILENT not in seen.states
 
 
 async def a_fleet() -> Fleet:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -14,7 +15,7 @@ from iops import items
 from iops.auth import Caller, Role
 from iops.errors import Forbidden
 from services.insights import fleet_routes
-from services.insights.fleet_routes import LISTENERS
+from services.insights.fleet_routes import LISTENERS, LISTENERS_EACH
 from services.insights.pages import assets
 from tests.unit.builders import AT, EVERYBODY, a_window
 from tests.unit.tenants import WEB, GateFor, House, apps
@@ -232,10 +233,27 @@ async def test_who_listens_is_let_go_when_the_process_ends(monkeypatch: pytest.M
 
 async def test_one_too_many_who_listens_is_told_to_ask_instead() -> None:
     house = await a_house("web-1")
-    house.watch._listeners = LISTENERS
-    answer = await house.ask("GET", "/events")
+    async with AsyncExitStack() as seats:
+        for number in range(LISTENERS):
+            await seats.enter_async_context(house.watch.a_seat(Caller(f"screen {number}", Role.VIEWER)))
+        answer = await house.ask("GET", "/events")
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "30")
+
+
+async def test_who_listens_in_many_tabs_keeps_nobody_else_from_hearing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_routes, "LISTEN_S", 0)
+    house = await a_house("web-1")
+    async with AsyncExitStack() as seats:
+        for _ in range(LISTENERS_EACH):
+            await seats.enter_async_context(house.watch.a_seat(WEB))
+        refused = await house.ask("GET", "/events", caller=WEB)
+        other = await house.ask("GET", "/events", caller=VIEWER)
+    again = await house.ask("GET", "/events", caller=WEB)
+
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (429, "rate_exceeded", "30")
+    assert "web team listens 12 times already" in refused.json()["detail"]
+    assert (other.status_code, again.status_code) == (200, 200)
 
 
 async def test_a_fleet_that_is_not_read_any_more_says_how_old_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,13 @@ import pytest
 
 from iops import items
 from iops.auth import Caller, Role
-from iops.flags import Flags
 from iops.items import Pulse, Settled
 from services.insights.card import ModelView
-from services.insights.strip import Strip
 from services.insights.survey import Survey
 from services.insights.system import Bureau, System
 from services.insights.tiers import Board
 from tests.unit.builders import AT, EVERYBODY, a_pulse, clock_at
 from tests.unit.fakes import FakeTable
-from tests.unit.speaking import Speaker, speaking
 from tests.unit.test_tiers import a_board
 
 MINUTE = timedelta(minutes=1)
@@ -44,7 +41,6 @@ class Office:
             budget_usd=lambda: budget_usd,
             monotonic_s=lambda: self.now_s,
         )
-        self.strip = Strip(self.survey)
 
     def beat(self, *pulses: Pulse) -> None:
         self.fake.add(*map(items.pulse_item, pulses))
@@ -211,26 +207,3 @@ async def test_a_damaged_row_hides_no_other() -> None:
     office.fake.add(items.pulse_key("ingest", "broken") | {"doc": {"S": '{"service": 7}'}})
 
     assert (await office.look()).says == "All well"
-
-
-async def test_the_strip_says_what_stands_above_the_fleet() -> None:
-    flags = Flags(ai_enabled=True, sagemaker_percent=5)
-    office = Office(*WELL, board=a_board(*speaking(Speaker()), flags=flags, why_no_endpoint=lambda: None))
-    await office.spend(0.2)
-
-    strip = await office.strip.read(EVERYBODY)
-
-    assert (strip.samples_per_s, strip.spend_today_usd, strip.budget_usd) == (20, 0.2, 1.0)
-    assert (strip.scoring, strip.explaining) == ("local", "bedrock")
-    hidden = await office.strip.read(WEB)
-    assert (hidden.samples_per_s, hidden.spend_today_usd, hidden.budget_usd) == (None, None, None)
-    assert (hidden.scoring, hidden.explaining) == ("local", "bedrock")
-
-
-async def test_a_strip_over_a_table_that_is_away_says_that_it_does_not_know() -> None:
-    office = Office(*WELL)
-    office.fake.is_away = True
-
-    strip = await office.strip.read(EVERYBODY)
-
-    assert (strip.samples_per_s, strip.spend_today_usd, strip.scoring) == (None, None, "local")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Cookie, Path, Query, Request
 from fastapi.responses import HTMLResponse
 
 from iops import items
@@ -19,6 +20,7 @@ from iops.insight import PredictionType
 from iops.items import Where
 from iops.story import read_alert, read_history, read_mails, read_page
 from iops.table import Table, readable
+from services.insights.fleet import Fleet
 from services.insights.fleet_routes import TheWatch
 from services.insights.pages.alert_groups import Group, group_alerts, is_about
 from services.insights.pages.render import error_page, render
@@ -32,6 +34,7 @@ OVER_SHOWN: Final = 10  # below what is open
 OVER_LISTED: Final = 50  # of a page of them
 SILENCES_SHOWN: Final = 200
 GROUPS_SHOWN: Final = 50  # cards of a page, 160 KB; more of them have a cause, which the filter finds
+ACTED_READ: Final = 50  # alerts that somebody has just acted on, at half a kilobyte each
 
 Name = Annotated[str, Query(max_length=200)]
 
@@ -68,14 +71,16 @@ async def show_alerts(
     peer_group: Name = "",
     text: Name = "",
     cursor: Annotated[str | None, Query(max_length=2_000)] = None,
+    iops_acted: Annotated[str, Cookie()] = "",
 ) -> HTMLResponse:
-    """What needs somebody first. A form sends its empty fields too: they are none."""
+    """What needs somebody first. A form sends its empty fields too: they are none. `iops_acted` has the names of what
+    the script has just acted on (deeds.js)."""
     wanted = Wanted(AlertState(state) if state in list(AlertState) else None, peer_group, text)
     is_history = wanted.state is AlertState.RESOLVED
     try:
-        own = [alert for alert in watch.fleet.alerts.values() if caller.may_see(alert.stream_id)]
         age_s = watch.age_s()
-        over, (silences, more_silences) = await asyncio.gather(
+        own, over, (silences, more_silences) = await asyncio.gather(
+            _read_open(service.table, watch.fleet, caller, acted=iops_acted.split(".")),
             _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
             _read_silences(service.table, caller, now=service.clock()),
         )
@@ -132,6 +137,15 @@ async def show_alert(
         changes_shown=len(history),
         now=service.clock(),
     )
+
+
+async def _read_open(table: Table, fleet: Fleet, caller: Caller, *, acted: Sequence[str]) -> list[Alert]:
+    """Those that have not ended, up to two seconds ago; `acted` as the table has them now: who did it looks for it."""
+    known = {name: alert for name, alert in fleet.alerts.items() if caller.may_see(alert.stream_id)}
+    names = [name for name in acted[:ACTED_READ] if name in known]
+    rows = await asyncio.gather(*(table.get(items.key_of(f"alert#{name}", "alert")) for name in names))
+    newest = {alert.alert_id: alert for alert in readable(filter(None, rows), items.item_to_alert)}
+    return [alert for alert in (known | newest).values() if alert.is_active]
 
 
 async def _read_over(table: Table, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> Over:

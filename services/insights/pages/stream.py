@@ -58,7 +58,7 @@ async def show_stream(
             now = charts.clock()
             chart = await charts.read(stream, chart_steps(now - RANGES[chosen][1], now, now=now))
         rows, _ = await list_insights_of(charts.table, stream_id, limit=INSIGHTS_SHOWN)
-        about = await _about(stream, watch)
+        about, strip = await _about(stream, watch), await watch.strip(caller)
     except (NotFound, Unavailable) as error:
         return error_page(request, error)
     return render(
@@ -66,6 +66,7 @@ async def show_stream(
         "stream.html",
         stream=stream,
         **about,
+        outage=strip.outage,
         insights=readable(rows, items.item_to_insight),
         chart=chart,
         pictures=pictures(chart) if chart else [],

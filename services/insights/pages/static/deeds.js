@@ -3,7 +3,8 @@ import { swap } from "./live.js";
 import { nowMs } from "./times.js";
 
 const LIMIT_MS = 20000;
-const BEHIND_MS = 3000; // a list is as new as two seconds ago
+const BEHIND_S = 10; // a list is a few seconds old: for so long it looks up what was acted on
+const REMEMBERED = 50;
 const TOLD_MS = 8000;
 
 document.documentElement.classList.add("has-script");
@@ -32,6 +33,7 @@ async function act(form, button) {
   said.textContent = "";
   form.setAttribute("aria-busy", "true");
   const problem = await sendAll(form, urls, button);
+  remember(urls);
   form.removeAttribute("aria-busy");
   if (problem) {
     said.textContent = problem;
@@ -88,6 +90,16 @@ function tomorrowMorning() {
   return at;
 }
 
+const acted = new Map(); // the name of an alert, and until when the list does not know
+
+/** The next lists are told to look up what was done; also a page that is loaded anew. */
+function remember(urls) {
+  const now = Date.now();
+  for (const url of urls) acted.set(url.split("/")[2], now + 1000 * BEHIND_S);
+  const names = [...acted].filter(([, until]) => until > now).map(([name]) => name);
+  document.cookie = `iops_acted=${names.slice(-REMEMBERED).join(".")}; path=/ui/alerts; max-age=${BEHIND_S}; samesite=strict`;
+}
+
 let silence = null;
 
 function tell(text) {
@@ -108,8 +120,7 @@ function settle(form) {
   for (const badge of form.closest("[data-card]")?.querySelectorAll("[data-state]") ?? []) {
     badge.textContent = form.dataset.done;
   }
-  const live = document.getElementById("live");
-  setTimeout(renewNow, "behind" in live.dataset ? BEHIND_MS : 0);
+  renewNow();
 }
 
 function renewNow() {
