@@ -8,6 +8,7 @@ const LEAST_MS = 1000; // between two renewals
 let heardAt = Date.now(); // as of when is what the server last said
 let renewedAt = Date.now();
 let isFailing = false; // the page could not be renewed when that was tried last
+let isOwed = false; // it was to be renewed while somebody typed in it
 let waiting = null;
 
 /** Listens for `streams`, `alerts` and `tick`; each becomes an event `iops:<name>` of the document. */
@@ -32,6 +33,7 @@ function connect() {
   source?.close();
   if (document.hidden) return;
   source = new EventSource("/events");
+  source.addEventListener("open", () => isToldAll() && renew()); // of what changed before it listened it hears nothing
   source.addEventListener("tick", (event) => isFailing || heard(Number(event.data)));
   for (const kind of ["streams", "alerts"]) {
     source.addEventListener(kind, (event) => {
@@ -62,10 +64,13 @@ function tell(kind, ids) {
 function poll() {
   if (document.hidden) return;
   tell("poll", null);
-  // What a stream does now changes with every sample, which is no event; of alerts events tell all.
-  const kinds = document.getElementById("live")?.dataset.renew;
-  const isTold = kinds === "alerts" && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
-  if (!isTold) renew();
+  const isTold = isToldAll() && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
+  if (isOwed || !isTold) renew();
+}
+
+/** What a stream does now changes with every sample, which is no event; of alerts events tell all. */
+function isToldAll() {
+  return document.getElementById("live")?.dataset.renew === "alerts";
 }
 
 function renewIfAbout(kind, detail) {
@@ -91,7 +96,9 @@ export function renew() {
 
 /** The same at once. */
 export async function swap(live) {
-  if (!live || isBusy(live)) return;
+  if (!live) return;
+  isOwed = isBusy(live);
+  if (isOwed) return;
   renewedAt = Date.now();
   const focused = focusKey(live);
   isFailing = true; // until an answer says otherwise
