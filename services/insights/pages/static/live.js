@@ -1,4 +1,5 @@
 // Keeps the page new: by server-sent events, by asking every 5 s where they do not come, and says how old it is.
+import { isSignedOut, look, tellSignedOut } from "./session.js";
 import { duration, localize } from "./times.js";
 
 const POLL_MS = 5000;
@@ -20,10 +21,16 @@ export function listen() {
   setInterval(tellAge, 1000);
   document.addEventListener("iops:streams", (event) => renewIfAbout("streams", event.detail));
   document.addEventListener("iops:alerts", (event) => renewIfAbout("alerts", event.detail));
-  document.addEventListener("visibilitychange", () => {
-    connect();
-    poll();
-  });
+  document.addEventListener("visibilitychange", comeBack);
+  window.addEventListener("focus", () => isSignedOut() && comeBack());
+}
+
+/** Who was signed out may have signed in again in another tab. */
+async function comeBack() {
+  if (isSignedOut() && !document.hidden) await look();
+  if (isSignedOut()) return;
+  connect();
+  poll();
 }
 
 let source = null;
@@ -41,9 +48,10 @@ function connect() {
       tell(kind, JSON.parse(event.data || "null"));
     });
   }
-  source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
-    setTimeout(connect, 4 * POLL_MS); // refused: sign-in is over, or too many listen
+  source.addEventListener("error", async (event) => {
+    if (event.target.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
+    await look();
+    if (!isSignedOut()) setTimeout(connect, 4 * POLL_MS); // too many listen
   });
 }
 
@@ -62,7 +70,7 @@ function tell(kind, ids) {
 }
 
 function poll() {
-  if (document.hidden) return;
+  if (document.hidden || isSignedOut()) return;
   tell("poll", null);
   const isTold = isToldAll() && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
   if (isOwed || !isTold) renew();
@@ -83,7 +91,7 @@ function renewIfAbout(kind, detail) {
 /** Fetches the page again and swaps its live part; focus and what is being typed stay. */
 export function renew() {
   const live = document.getElementById("live");
-  if (!live || !live.dataset.renew || waiting) return;
+  if (!live || !live.dataset.renew || waiting || isSignedOut()) return;
   const wait = Math.max(0, renewedAt + LEAST_MS - Date.now());
   waiting = setTimeout(async () => {
     try {
@@ -102,7 +110,10 @@ export async function swap(live) {
   renewedAt = Date.now();
   const focused = focusKey(live);
   isFailing = true; // until an answer says otherwise
-  const note = (event) => (isFailing = !event.detail.successful);
+  const note = ({ detail }) => {
+    isFailing = !detail.successful;
+    if (detail.xhr.status === 401) tellSignedOut();
+  };
   live.addEventListener("htmx:afterRequest", note, { once: true });
   try {
     await window.htmx.ajax("GET", location.pathname + location.search, {
@@ -144,8 +155,8 @@ function restoreFocus(key) {
 function tellAge() {
   const line = document.getElementById("freshness");
   const age = Date.now() - heardAt;
-  const isStale = age > STALE_MS;
-  const text = isStale ? `last update ${duration(age / 1000)} ago` : "live";
+  const isStale = isSignedOut() || age > STALE_MS;
+  const text = isSignedOut() ? "signed out" : isStale ? `last update ${duration(age / 1000)} ago` : "live";
   line.hidden = false;
   line.classList.toggle("stale", isStale);
   document.body.classList.toggle("is-stale", isStale);
