@@ -39,7 +39,7 @@ def test_an_insight_is_dismissed_on_its_page(open_page: Opener, product: Product
     assert datetime.fromisoformat(word["quiet_until"]) > datetime.now(UTC)
 
 
-def test_an_alert_is_resolved_in_the_list_and_is_over_there(open_page: Opener, product: Product) -> None:
+def test_an_alert_is_resolved_in_the_list_and_found_in_the_history(open_page: Opener, product: Product) -> None:
     alert_id = product.stalled_alert("ended-2:sda")["alert_id"]
     page = open_page("/ui/alerts?peer_group=ended-2")
 
@@ -49,6 +49,12 @@ def test_an_alert_is_resolved_in_the_list_and_is_over_there(open_page: Opener, p
 
     expect(page.get_by_role("table", name="Alerts that are over").locator(f'[data-row="{alert_id}"]')).to_be_visible()
     expect(card_of(page, "ended-2:sda")).to_have_count(0)
+    page.goto("/ui/alerts?state=resolved")
+    page.get_by_label("Search").fill("ENDED-2:sda has stalled")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-row]")).to_have_count(1)
+    expect(page.locator(f'[data-row="{alert_id}"]')).to_be_visible()
+
     history = product.operator.get(f"/alerts/{alert_id}").json()["history"]
     assert (history[0]["what"], history[0]["reason"]) == ("resolved", "the disk was replaced")
 
