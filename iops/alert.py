@@ -58,6 +58,11 @@ class Alert(BaseModel):
         """It has not ended."""
         return self.state is not AlertState.RESOLVED
 
+    def is_about(self, text: str) -> bool:
+        """Whether `text` is in what a person reads of it, in whatever case."""
+        read = f"{self.title}\n{self.stream_id}\n{self.peer_group}\n{self.prediction_type}".casefold()
+        return text.strip().casefold() in read
+
 
 class Change(BaseModel):
     """One line of an alert's history."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from iops import items
 from iops.alert import Alert, Change, Event, EventKind, Page, Telling
 from iops.auth import Caller
-from iops.contract import SORT_KEY
+from iops.clock import from_epoch_ms
+from iops.contract import SORT_KEY, TIME_KEY
 from iops.errors import NotFound
 from iops.items.alerts import DELIVERY_PREFIX
 from iops.table import Table, readable
@@ -20,6 +22,8 @@ from iops.table import Table, readable
 HISTORY_LIMIT: Final = 100  # changes shown; at 300 bytes each 8 read units
 MAILS_LIMIT: Final = 100  # of each page; at 1.5 KB each 38 read units
 ON_THEIR_WAY_LIMIT: Final = 20  # events of a page that wait for a target: three days of reminders
+LOOK_ROWS: Final = 500  # alerts of one read, about 1 MB: 128 read units
+LOOK_READS: Final = 4  # of one look
 
 
 class PageView(Page):
@@ -61,6 +65,46 @@ async def read_alert(table: Table, alert_id: str, caller: Caller) -> Alert:
 def unknown(alert_id: str) -> NotFound:
     """There is no such alert."""
     return NotFound(f"there is no alert {alert_id!r}, or it was resolved more than 90 days ago")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look through the alerts found, those that changed last first."""
+
+    alerts: Sequence[Alert]
+    cursor: str | None  # where to look further; None: nothing older is left
+
+    @property
+    def searched_to_at(self) -> datetime | None:
+        """How far back it looked; None: to the end."""
+        start = items.cursor_to_start(self.cursor, "alert")
+        return from_epoch_ms(int(start[TIME_KEY]["N"])) if start else None
+
+
+async def find_alerts(
+    table: Table,
+    caller: Caller,
+    fits: Callable[[Alert], bool],
+    *,
+    limit: int,
+    cursor: str | None,
+    reads: int = LOOK_READS,
+) -> Look:
+    """Up to `limit` of the caller's alerts that fit, among the next 500 of each read. Raises InvalidCursor."""
+    found: list[tuple[items.Item, Alert]] = []
+    for _ in range(reads):
+        rows, cursor = await table.list_page("alert", caller=caller, limit=LOOK_ROWS, cursor=cursor)
+        found += [(row, alert) for row, alert in readable(rows, _with_row) if fits(alert)]
+        if len(found) > limit:
+            found = found[:limit]
+            cursor = items.start_to_cursor(found[-1][0])
+        if cursor is None or len(found) == limit:
+            break
+    return Look([alert for _, alert in found], cursor)
+
+
+def _with_row(row: items.Item) -> tuple[items.Item, Alert]:
+    return row, items.item_to_alert(row)
 
 
 async def read_history(table: Table, alert_id: str) -> list[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -18,7 +19,16 @@ from iops.gate import Viewer
 from iops.insight import PredictionType
 from iops.items import Where
 from iops.problems import error_responses
-from iops.story import HISTORY_LIMIT, MailView, PageView, read_alert, read_history, read_mails, read_page
+from iops.story import (
+    HISTORY_LIMIT,
+    MailView,
+    PageView,
+    find_alerts,
+    read_alert,
+    read_history,
+    read_mails,
+    read_page,
+)
 from iops.table import Table, readable
 
 router = APIRouter(tags=["alerts"])
@@ -50,6 +60,9 @@ class AlertPage(BaseModel):
 
     items: list[Alert]
     cursor: str | None
+    searched_to_at: datetime | None = Field(
+        default=None, description="with `text`: how far back this page looked; null: to the oldest, or without `text`"
+    )
 
 
 class AlertView(Alert):
@@ -73,15 +86,24 @@ async def list_alerts(
     state: AlertState | None = None,
     peer_group: Name = None,
     stream_id: Name = None,
+    text: Annotated[str, Query(max_length=200, description="in title, stream, peer group or type, in any case")] = "",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> AlertPage:
     """The caller's alerts with the numbers that prove them. A rare match may leave a page short, or empty, with a
-    cursor. Those of one stream are one page, because it has at most one alert of each prediction type."""
+    cursor: a `text` is looked for in 2,000 alerts at a time. Those of one stream are one page, because it has at most
+    one alert of each prediction type."""
+
+    def fits(alert: Alert) -> bool:
+        is_there = state in (None, alert.state) and peer_group in (None, alert.peer_group)
+        return is_there and alert.is_about(text)
+
     if stream_id is not None:
         found = await alerts_of_stream(service.table, stream_id) if caller.may_see(stream_id) else []
-        kept = [a for a in found if state in (None, a.state) and peer_group in (None, a.peer_group)]
-        return AlertPage(items=kept, cursor=None)
+        return AlertPage(items=list(filter(fits, found)), cursor=None)
+    if text:
+        look = await find_alerts(service.table, caller, fits, limit=limit, cursor=cursor)
+        return AlertPage(items=list(look.alerts), cursor=look.cursor, searched_to_at=look.searched_to_at)
     rows, next_cursor = await service.table.list_page(
         "alert", caller=caller, limit=limit, cursor=cursor, where=_where(state, peer_group)
     )

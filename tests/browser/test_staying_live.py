@@ -8,12 +8,13 @@ from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from iops.clock import now
 from tests.browser.opening import Opener
 from tests.browser.product import Product
 from tests.browser.watch import Watch
+from tests.integration.stand_ins import block_until
 
 CUT = "/events"
 STALE_MS = 30_000.0  # 15 s of silence, and a busy machine
@@ -28,6 +29,9 @@ SLEEP = """async () => {
     maxima: {}, peers: null, risk: [], episodes: [] });
   return goOn(chartAt(1000), chartAt(4600), 20).series.iops;
 }"""
+NOTE_ALERTS = (
+    "document.addEventListener('iops:alerts', ({ detail }) => (window.told ??= []).push(...(detail.ids ?? [])))"
+)
 CONNECTIONS = 6  # to one server, of all tabs of a browser together
 
 
@@ -51,6 +55,40 @@ def test_without_events_the_page_asks_by_itself(open_page: Opener, watch: Watch,
 
     expect(page.locator('[data-row="polled-1:sda"]')).to_be_visible(timeout=15_000)
     expect(page.get_by_role("status")).to_have_text("live")
+
+
+def test_an_alert_that_fires_before_the_page_listens_is_on_it(open_page: Opener, product: Product) -> None:
+    def listen_too_late(route: Route) -> None:
+        product.stalled_alert("early-1:sda")
+        block_until(lambda: has_alert(product, "early-1"))
+        route.continue_()
+
+    page = open_page.blank()
+    page.route("**" + CUT, listen_too_late, times=1)
+    page.goto("/ui/alerts?peer_group=early-1")
+
+    expect(page.locator("section[data-card]", has_text="early-1:sda")).to_be_visible()
+
+
+def test_an_alert_that_fires_while_somebody_types_is_on_the_page_after_that(
+    open_page: Opener, product: Product
+) -> None:
+    page = open_page("/ui/alerts?peer_group=typed-1")
+    page.evaluate(NOTE_ALERTS)
+    form = page.locator("summary", has_text="New silence")
+    form.click()
+    alert_id = product.stalled_alert("typed-1:sda")["alert_id"]
+    block_until(lambda: alert_id in page.evaluate("window.told ?? []"))
+
+    form.click()
+
+    expect(page.locator("section[data-card]", has_text="typed-1:sda")).to_be_visible(timeout=15_000)
+
+
+def has_alert(product: Product, text: str) -> bool:
+    """As pages see it."""
+    answer = product.operator.get("/fleet", params={"text": text})
+    return any(row["alert"] for row in answer.json()["items"])
 
 
 @pytest.mark.parametrize("name", ["insights", "ministack"])

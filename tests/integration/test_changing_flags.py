@@ -14,11 +14,13 @@ from iops.settings import ServiceSettings
 from iops.table import Table, open_table
 from local import resources
 from local.up import write_default_flags
-from tests.integration.stand_ins import Cloud, wait_until
+from tests.integration.stand_ins import LIMIT_S, Cloud, wait_until
 from tests.integration.test_insights import ask, insights_service, wait_for_messages
 from tests.integration.test_model import DISKS, store_a_host
 
-SHORT_S = 0.02  # between two reads
+# A moment between two reads, and long for each call: a busy machine takes more than a second to connect, which counts
+# as a turn that the flags were away, or puts a scoring off, which is then done again.
+BUSY: dict[str, Any] = {"flags_interval_s": 0.02, "aws_timeout_s": LIMIT_S}
 
 
 @pytest.fixture
@@ -47,8 +49,7 @@ async def test_the_file_moves_the_canary_while_the_service_runs(
     write_default_flags(path)
     fell_back = "iops_scorer_fallbacks_total"  # the stand-in has no SageMaker
     share, refused = 'iops_flag{flag="sagemaker_percent"}', 'iops_flags_unread_total{reason="refused"}'
-    settings: dict[str, Any] = {"flags_file": path, "flags_interval_s": SHORT_S, "sagemaker_endpoint": "risk"}
-    async with insights_service(cloud.endpoint_url, **settings) as client:
+    async with insights_service(cloud.endpoint_url, flags_file=path, sagemaker_endpoint="risk", **BUSY) as client:
         await ask(queue, since=since)
         await wait_for_messages(client, 1)
         assert await number(client, fell_back) == 0
@@ -70,7 +71,7 @@ async def test_the_file_moves_the_canary_while_the_service_runs(
 
 
 async def test_the_parameter_of_ssm_is_read_and_what_somebody_set_stays(cloud: Cloud) -> None:
-    async with insights_service(cloud.endpoint_url, flags_interval_s=SHORT_S) as client:
+    async with insights_service(cloud.endpoint_url, **BUSY) as client:
         assert await number(client, 'iops_flag{flag="ai_enabled"}') == 0
         value = json.dumps({"ai_enabled": True, "llm_daily_usd": 0.25})
         await cloud.call("ssm", "put_parameter", Name=FLAGS_PARAMETER, Value=value, Overwrite=True)

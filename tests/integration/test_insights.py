@@ -34,8 +34,8 @@ async def table(settings: ServiceSettings) -> AsyncIterator[Table]:
 
 
 @asynccontextmanager
-async def insights_service(url: str, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(InsightsSettings(aws_endpoint_url=url, aws_timeout_s=1, **settings))
+async def insights_service(url: str, *, aws_timeout_s: float = 1, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(InsightsSettings(aws_endpoint_url=url, aws_timeout_s=aws_timeout_s, **settings))
     async with LifespanManager(app, startup_timeout=30) as manager:
         transport = httpx.ASGITransport(app=manager.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

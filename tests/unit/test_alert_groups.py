@@ -8,7 +8,7 @@ from typing import Any
 from iops.alert import Alert, AlertState, Change, EventKind
 from iops.insight import PredictionType
 from iops.story import MailView, Taken
-from services.insights.pages.alert_groups import group_alerts, is_about
+from services.insights.pages.alert_groups import group_alerts
 from services.insights.pages.timeline import Line, timeline
 from tests.unit.builders import AT, an_alert
 
@@ -65,7 +65,7 @@ def test_a_group_says_since_when_how_bad_and_who_is_at_it() -> None:
 
 
 def test_text_is_searched_in_what_a_person_reads() -> None:
-    found = [is_about(alert_of("a"), text) for text in (" WEB-1:A ", "stalled", "", "lost path")]
+    found = [alert_of("a").is_about(text) for text in (" WEB-1:A ", "stalled", "", "lost path")]
 
     assert found == [True, True, True, False]
 

@@ -148,6 +148,42 @@ def silence(house: House, group: str, *, hours: int) -> None:
     house.table.add(items.silence_item(spoken))
 
 
+async def test_a_search_finds_what_lies_far_back_and_says_how_far_it_looked(house: House) -> None:
+    for number in range(2_600):
+        add(house, over(f"web-{number:04}:sda", updated_at=AT - timedelta(minutes=number)))
+
+    live = await page_of(house, "/ui/alerts", text="web-2550")
+    (further,) = [link for link in live.links if "cursor=" in link]
+    history = await page_of(house, further)
+    (further_still,) = [link for link in history.links if "cursor=" in link]
+    end = await page_of(house, further_still)
+
+    # 500 minutes before 02:00, and 2,500.
+    assert "Look further back Looked back to 2026-11-22 17:41:00 UTC : none that is over fits." in live.said
+    assert "Looked back to 2026-11-21 08:21:00 UTC : none that is over fits." in history.said
+    assert (end.rows, "Look" in end.said) == (["web-2550-sda"], False)
+
+
+async def test_a_search_that_finds_much_loses_nothing_between_its_pages(house: House) -> None:
+    for number in range(130):
+        add(house, over(f"web-{number:03}:sda", updated_at=AT - timedelta(minutes=number)))
+    path: str | None = "/ui/alerts?state=resolved&text=WEB-"
+    seen: list[list[str]] = []
+    while path:
+        page = await page_of(house, path)
+        seen.append(page.rows)
+        path = next((link for link in page.links if "cursor=" in link), None)
+
+    assert [len(rows) for rows in seen] == [50, 50, 30]
+    assert [row for rows in seen for row in rows] == [f"web-{number:03}-sda" for number in range(130)]
+
+
+async def test_a_search_of_alerts_finds_none_of_others(house: House) -> None:
+    add(house, over("web-1:sda"), over("db-1:sda"))
+
+    assert (await page_of(house, "/ui/alerts?state=resolved&text=sda", caller=WEB)).rows == ["web-1-sda"]
+
+
 async def test_silences_that_run_are_listed_with_their_end(house: House) -> None:
     silence(house, "web-1", hours=1)
     silence(house, "web-2", hours=-1)

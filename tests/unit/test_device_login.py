@@ -144,6 +144,38 @@ async def test_a_browser_that_nobody_signed_in_is_sent_to_where_people_do() -> N
     assert (answer.status_code, answer.headers["location"]) == (303, "/session/sign-in?next=%2Fsession%2Fdevice")
 
 
+@pytest.mark.parametrize(
+    ("query", "back"),
+    [
+        ("?text=gp3+a%26b&min_risk=80", "/session/device?text=gp3+a%26b&min_risk=80"),
+        ("?text=\\é", "/session/device?text=%5C%C3%A9"),
+        (f"?text={'x' * 500}", "/session/device"),
+    ],
+)
+async def test_who_signs_in_again_comes_back_to_the_page_with_its_filter(query: str, back: str) -> None:
+    front = Front()
+    browser = front.browser()
+    away = await browser.get(f"/session/device{query}")
+    begun = await browser.get(away.headers["location"])
+    said = front.directory.sign_in(begun.headers["location"])
+
+    assert (await browser.get("/session/callback", params=said)).headers["location"] == back
+
+
+async def test_an_open_page_that_renews_itself_is_told_that_one_is_signed_out() -> None:
+    answer = await Front().browser(**{"HX-Request": "true"}).get("/session/device")
+
+    assert answer.status_code == 401
+
+
+async def test_without_a_directory_the_way_back_stands_on_the_page_that_says_how_to_sign_in() -> None:
+    front = Front(has_directory=False)
+
+    page = await front.browser().get("/session/sign-in", params={"next": '/?text="><script>'})
+
+    assert '<a href="/?text=&quot;&gt;&lt;script&gt;">go on</a>' in page.text
+
+
 async def test_an_agent_approves_nothing() -> None:
     front = Front()
     begun = await begin(front)

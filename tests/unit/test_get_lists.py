@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from iops import items
+from iops import items, story
 from iops.alert import AlertState
 from tests.unit.builders import AT, an_alert, an_insight
 from tests.unit.fakes import aws_error
@@ -55,6 +55,26 @@ async def test_insights_of_one_stream_go_on_page_by_page_between_its_alerts(door
     assert await ids(min_risk="1e-300") == [f"{number}" for number in range(8, -1, -1)]
     assert (await door.get("/insights/recent", stream_id="web-9:sda"))["items"] == []
     assert (await door.get("/insights/recent", 400, stream_id=""))["code"] == "invalid_query"
+
+
+async def test_words_are_looked_for_in_alerts_so_far_back_and_then_further(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "LOOK_ROWS", 2)  # in four reads
+    for number in range(11):
+        at, state = AT - timedelta(minutes=number), AlertState.RESOLVED if number == 10 else AlertState.FIRING
+        door.table.add(items.alert_put(an_alert(f"web-{number}:sda", updated_at=at, state=state))["Item"])
+
+    first = await door.get("/alerts", text="WEB-10:")
+    second = await door.get("/alerts", text="WEB-10:", cursor=first["cursor"])
+
+    assert (first["items"], first["searched_to_at"]) == ([], "2026-11-23T01:53:00Z")
+    assert [alert["stream_id"] for alert in second["items"]] == ["web-10:sda"]
+    assert (second["cursor"], second["searched_to_at"]) == (None, None)
+    assert (await door.get("/alerts", text="web-10:", state="firing", cursor=first["cursor"]))["items"] == []
+    some = await door.get("/alerts", text="stall", limit=3)
+    assert [alert["stream_id"] for alert in some["items"]] == ["web-0:sda", "web-1:sda", "web-2:sda"]
+    assert some["searched_to_at"] == "2026-11-23T01:58:00Z"
 
 
 @pytest.mark.parametrize("path", ["/streams", "/insights/recent", "/alerts"])

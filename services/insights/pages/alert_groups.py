@@ -75,11 +75,5 @@ def group_alerts(alerts: Iterable[Alert]) -> list[Group]:
     return [Group(group[0].alert_id, group) for group in sorted(sorted_groups, key=lambda group: _urgency(group[0]))]
 
 
-def is_about(alert: Alert, text: str) -> bool:
-    """Whether `text` is in what a person reads of it, in whatever case."""
-    read = f"{alert.title}\n{alert.stream_id}\n{alert.peer_group}\n{alert.prediction_type}".casefold()
-    return text.strip().casefold() in read
-
-
 def _urgency(alert: Alert) -> tuple[int, float, str]:
     return ORDER.index(alert.state), -alert.risk_score, alert.stream_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Final
 from urllib.parse import urlencode
@@ -17,12 +17,11 @@ from iops.alert import Alert, AlertState, Silence
 from iops.auth import Caller
 from iops.errors import IopsError
 from iops.insight import PredictionType
-from iops.items import Where
-from iops.story import read_alert, read_history, read_mails, read_page
+from iops.story import LOOK_READS, Look, find_alerts, read_alert, read_history, read_mails, read_page
 from iops.table import Table, readable
 from services.insights.fleet import Fleet
 from services.insights.fleet_routes import TheWatch
-from services.insights.pages.alert_groups import Group, group_alerts, is_about
+from services.insights.pages.alert_groups import Group, group_alerts
 from services.insights.pages.render import error_page, render
 from services.insights.pages.timeline import timeline
 from services.insights.routes import Service
@@ -50,15 +49,7 @@ class Wanted:
     def fits(self, alert: Alert) -> bool:
         """Whether it is one of them."""
         is_there = self.state in (None, alert.state) and self.peer_group in ("", alert.peer_group)
-        return is_there and is_about(alert, self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """Alerts that have ended, those that did last first, and where the older ones are."""
-
-    alerts: list[Alert]
-    cursor: str | None
+        return is_there and alert.is_about(self.text)
 
 
 @router.get("/ui/alerts")
@@ -81,7 +72,7 @@ async def show_alerts(
         age_s = watch.age_s()
         own, over, (silences, more_silences) = await asyncio.gather(
             _read_open(service.table, watch.fleet, caller, acted=iops_acted.split(".")),
-            _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
+            _read_over(service.table, caller, wanted, cursor=cursor, is_history=is_history),
             _read_silences(service.table, caller, now=service.clock()),
         )
     except IopsError as error:
@@ -102,6 +93,7 @@ async def show_alerts(
         more_silences=more_silences,
         wanted=wanted,
         is_filtered=bool(filters),
+        is_search=bool(text or peer_group),
         states=list(AlertState),
         peer_groups=sorted({alert.peer_group for alert in own}),
         kinds=list(PredictionType),
@@ -148,21 +140,17 @@ async def _read_open(table: Table, fleet: Fleet, caller: Caller, *, acted: Seque
     return [alert for alert in (known | newest).values() if alert.is_active]
 
 
-async def _read_over(table: Table, caller: Caller, wanted: Wanted, *, cursor: str | None, limit: int) -> Over:
+async def _read_over(table: Table, caller: Caller, wanted: Wanted, *, cursor: str | None, is_history: bool) -> Look:
+    """Alerts that have ended. A page that renews itself looks less far back: it does so at each change."""
     if wanted.state not in (None, AlertState.RESOLVED):
-        return Over([], None)
-    rows, next_cursor = await table.list_page(
-        "alert", caller=caller, limit=limit, cursor=cursor, where=_where_over(wanted.peer_group)
-    )
-    alerts = [alert for alert in readable(rows, items.item_to_alert) if is_about(alert, wanted.text)]
-    return Over(alerts, next_cursor)
-
-
-def _where_over(peer_group: str) -> Where:
-    condition, values = "#state = :state", {":state": {"S": str(AlertState.RESOLVED)}}
-    if peer_group:
-        return f"{condition} AND peer_group = :peer_group", values | {":peer_group": {"S": peer_group}}
-    return condition, values
+        return Look([], None)
+    limit = OVER_LISTED if is_history else OVER_SHOWN
+    if wanted.text or wanted.peer_group:
+        over, reads = replace(wanted, state=AlertState.RESOLVED), LOOK_READS if is_history else 1
+        return await find_alerts(table, caller, over.fits, limit=limit, cursor=cursor, reads=reads)
+    where = "#state = :state", {":state": {"S": str(AlertState.RESOLVED)}}
+    rows, older = await table.list_page("alert", caller=caller, limit=limit, cursor=cursor, where=where)
+    return Look(readable(rows, items.item_to_alert), older)
 
 
 async def _read_silences(table: Table, caller: Caller, *, now: datetime) -> tuple[list[Silence], bool]:

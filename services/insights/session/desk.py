@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import quote
 
 import aiohttp
 from fastapi import Depends, Request
@@ -24,6 +25,8 @@ from iops.table import Table
 from services.insights.session.hosted_ui import EXCHANGE_TIMEOUT_S, HostedUi, asking
 from services.insights.session.limits import Limits
 from services.insights.settings import InsightsSettings
+
+NEXT_LIMIT: Final = 500  # characters of where a sign-in ends; they lie in a cookie meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,22 @@ class AdmitToPage(Admit):
     """The same for a page: a browser that nobody signed in is sent to where people do."""
 
     async def __call__(self, request: Request) -> Caller:
-        """Raises HTTPException, a 303, instead of Unauthenticated."""
+        """Raises HTTPException, a 303, instead of Unauthenticated; not to an open page that renews itself, whose
+        script could not follow it to the directory."""
         try:
             return await super().__call__(request)
         except Unauthenticated as error:
-            there = QueryParams({"next": request.url.path})
+            if "hx-request" in request.headers:
+                raise
+            there = QueryParams({"next": _way_back(request)})
             raise HTTPException(303, "sign in first", {"Location": f"/session/sign-in?{there}"}) from error
+
+
+def _way_back(request: Request) -> str:
+    """The page with its filter, in ASCII; without it where that is too long."""
+    path, query = quote(request.url.path), quote(request.url.query, safe="=&%+")
+    whole = f"{path}?{query}" if query else path
+    return whole if len(whole) <= NEXT_LIMIT else path
 
 
 PageViewer = Annotated[Caller, Depends(AdmitToPage(Role.VIEWER))]

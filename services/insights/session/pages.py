@@ -34,7 +34,8 @@ LINK: Final = """<p id="said">One moment.</p>
 NO_DIRECTORY: Final = """<p>Nobody signs in with a password here. Where this runs, type in a terminal</p>
 <pre><code>iops open --url {url}</code></pre>
 <p>and a browser opens that is signed in as you for 12 hours. From another machine: <code>iops login --url {url}</code>
-first, for which somebody who is signed in types a code.</p>"""
+first, for which somebody who is signed in types a code.</p>
+<p>Then <a href="{next}">go on</a> here.</p>"""
 
 CODE_FORM: Final = """<p>Type the code that the machine shows, only if you started this yourself.</p>
 <form method="post" action="/session/device/look">

@@ -38,7 +38,7 @@ from services.insights.session.cookies import (
     set_attempt,
     set_session,
 )
-from services.insights.session.desk import Desk, TheDesk
+from services.insights.session.desk import NEXT_LIMIT, Desk, TheDesk
 from services.insights.session.hosted_ui import HostedUi, claims_of
 from services.insights.session.mint import end_key
 from services.insights.session.pages import NO_DIRECTORY, error_page, page, page_errors
@@ -72,14 +72,15 @@ class Ended(BaseModel):
 )
 async def sign_in(
     desk: TheDesk,
-    next_path: Annotated[str, Query(alias="next", max_length=500, description="a path of this site")] = "/",
+    next_path: Annotated[str, Query(alias="next", max_length=NEXT_LIMIT, description="a path of this site")] = "/",
 ) -> Response:
     """Sends a browser to the directory's sign-in page, and back to `next`; where there is no directory, a page
     says how to come in."""
     try:
         attempt = begin(desk, next_path)
         if desk.hosted_ui is None:
-            return page("Sign in first", NO_DIRECTORY, status=NotFound.status, url=desk.public_url.rstrip("/"))
+            url = desk.public_url.rstrip("/")
+            return page("Sign in first", NO_DIRECTORY, status=NotFound.status, url=url, next=attempt.next_path)
         there = desk.hosted_ui.authorize_url(state=attempt.state, nonce=attempt.nonce, verifier=attempt.verifier)
     except IopsError as error:
         return error_page(error)

@@ -1,5 +1,6 @@
 // What people do: forms with data-deed go to the public API as JSON; what came of it is said in place, and aloud.
 import { swap } from "./live.js";
+import { tellSignedOut } from "./session.js";
 import { nowMs } from "./times.js";
 
 const LIMIT_MS = 20000;
@@ -64,7 +65,10 @@ async function send(url, method, body) {
       signal: AbortSignal.timeout(LIMIT_MS),
     });
     if (answer.ok) return "";
-    if (answer.status === 401) return "Your session is over: load the page again to sign in.";
+    if (answer.status === 401) {
+      tellSignedOut();
+      return "You are signed out: nothing was done.";
+    }
     const problem = await answer.json().catch(() => ({}));
     return problem.detail ?? `It was answered with ${answer.status}; nothing was done.`;
   } catch {

@@ -1,4 +1,5 @@
 // Keeps the page new: by server-sent events, by asking every 5 s where they do not come, and says how old it is.
+import { isSignedOut, look, tellSignedOut } from "./session.js";
 import { duration, localize } from "./times.js";
 
 const POLL_MS = 5000;
@@ -8,6 +9,7 @@ const LEAST_MS = 1000; // between two renewals
 let heardAt = Date.now(); // as of when is what the server last said
 let renewedAt = Date.now();
 let isFailing = false; // the page could not be renewed when that was tried last
+let isOwed = false; // it was to be renewed while somebody typed in it
 let waiting = null;
 
 /** Listens for `streams`, `alerts` and `tick`; each becomes an event `iops:<name>` of the document. */
@@ -19,10 +21,16 @@ export function listen() {
   setInterval(tellAge, 1000);
   document.addEventListener("iops:streams", (event) => renewIfAbout("streams", event.detail));
   document.addEventListener("iops:alerts", (event) => renewIfAbout("alerts", event.detail));
-  document.addEventListener("visibilitychange", () => {
-    connect();
-    poll();
-  });
+  document.addEventListener("visibilitychange", comeBack);
+  window.addEventListener("focus", () => isSignedOut() && comeBack());
+}
+
+/** Who was signed out may have signed in again in another tab. */
+async function comeBack() {
+  if (isSignedOut() && !document.hidden) await look();
+  if (isSignedOut()) return;
+  connect();
+  poll();
 }
 
 let source = null;
@@ -32,6 +40,7 @@ function connect() {
   source?.close();
   if (document.hidden) return;
   source = new EventSource("/events");
+  source.addEventListener("open", () => isToldAll() && renew()); // of what changed before it listened it hears nothing
   source.addEventListener("tick", (event) => isFailing || heard(Number(event.data)));
   for (const kind of ["streams", "alerts"]) {
     source.addEventListener(kind, (event) => {
@@ -39,9 +48,10 @@ function connect() {
       tell(kind, JSON.parse(event.data || "null"));
     });
   }
-  source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
-    setTimeout(connect, 4 * POLL_MS); // refused: sign-in is over, or too many listen
+  source.addEventListener("error", async (event) => {
+    if (event.target.readyState !== EventSource.CLOSED) return; // the browser comes again by itself
+    await look();
+    if (!isSignedOut()) setTimeout(connect, 4 * POLL_MS); // too many listen
   });
 }
 
@@ -60,12 +70,15 @@ function tell(kind, ids) {
 }
 
 function poll() {
-  if (document.hidden) return;
+  if (document.hidden || isSignedOut()) return;
   tell("poll", null);
-  // What a stream does now changes with every sample, which is no event; of alerts events tell all.
-  const kinds = document.getElementById("live")?.dataset.renew;
-  const isTold = kinds === "alerts" && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
-  if (!isTold) renew();
+  const isTold = isToldAll() && source.readyState === EventSource.OPEN && Date.now() - heardAt < STALE_MS;
+  if (isOwed || !isTold) renew();
+}
+
+/** What a stream does now changes with every sample, which is no event; of alerts events tell all. */
+function isToldAll() {
+  return document.getElementById("live")?.dataset.renew === "alerts";
 }
 
 function renewIfAbout(kind, detail) {
@@ -78,7 +91,7 @@ function renewIfAbout(kind, detail) {
 /** Fetches the page again and swaps its live part; focus and what is being typed stay. */
 export function renew() {
   const live = document.getElementById("live");
-  if (!live || !live.dataset.renew || waiting) return;
+  if (!live || !live.dataset.renew || waiting || isSignedOut()) return;
   const wait = Math.max(0, renewedAt + LEAST_MS - Date.now());
   waiting = setTimeout(async () => {
     try {
@@ -91,11 +104,16 @@ export function renew() {
 
 /** The same at once. */
 export async function swap(live) {
-  if (!live || isBusy(live)) return;
+  if (!live) return;
+  isOwed = isBusy(live);
+  if (isOwed) return;
   renewedAt = Date.now();
   const focused = focusKey(live);
   isFailing = true; // until an answer says otherwise
-  const note = (event) => (isFailing = !event.detail.successful);
+  const note = ({ detail }) => {
+    isFailing = !detail.successful;
+    if (detail.xhr.status === 401) tellSignedOut();
+  };
   live.addEventListener("htmx:afterRequest", note, { once: true });
   try {
     await window.htmx.ajax("GET", location.pathname + location.search, {
@@ -137,8 +155,8 @@ function restoreFocus(key) {
 function tellAge() {
   const line = document.getElementById("freshness");
   const age = Date.now() - heardAt;
-  const isStale = age > STALE_MS;
-  const text = isStale ? `last update ${duration(age / 1000)} ago` : "live";
+  const isStale = isSignedOut() || age > STALE_MS;
+  const text = isSignedOut() ? "signed out" : isStale ? `last update ${duration(age / 1000)} ago` : "live";
   line.hidden = false;
   line.classList.toggle("stale", isStale);
   document.body.classList.toggle("is-stale", isStale);
