@@ -16,6 +16,7 @@ from iops.auth import Caller, Role
 from services.insights.chart import Chart
 from services.insights.pages.plot import PLOTS, risk_column
 from tests.unit.builders import AT, AT_MS, EVERYBODY, a_finding, a_window, an_insight
+from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House, apps
 
 DISK = "web-1:sda"
@@ -118,6 +119,34 @@ async def test_what_is_wrong_is_said_with_its_links() -> None:
     assert "nothing completed for 20 s" in text
     assert "warming up: less than 3 h of history" in text
     assert "alert firing: stall" in text
+
+
+async def test_what_is_wrong_and_what_to_do_stand_above_the_charts() -> None:
+    house = House()
+    things = await house.move_in("web-1")
+    await house.watch.fleet.look_once()
+
+    above, _, _ = (await page(house)).partition('<section id="charts"')
+    said = Page(above).said
+
+    assert f'<a href="/ui/alerts/{things.alert_id}"><strong>web-1:sda has stalled' in above
+    assert "opened now : nothing completed for 20 s; nobody is at it" in said
+    assert "Next step: Look for a lost path." in said
+
+
+@pytest.mark.parametrize(("risk_score", "is_told"), [(70.0, True), (10.0, False)])
+async def test_what_nobody_is_alerted_of_is_told_while_it_lasts(risk_score: float, is_told: bool) -> None:
+    house = await a_house()
+    insight = an_insight(DISK, risk_score=70.0)
+    stream, finding = await house.scene.stream(DISK), a_finding(risk_score, insight.prediction_type)
+    await house.table.table().update(items.stream_insight_update(stream, finding, insight))
+    house.table.add(items.insight_item(insight))
+    await house.watch.fleet.look_once()
+
+    above, _, _ = (await page(house)).partition('<section id="charts"')
+
+    assert (f"/ui/insights/{insight.insight_id}" in above) is is_told
+    assert ("Next step" in above) is is_told
 
 
 @pytest.mark.parametrize("name", ["15m", "1h", "6h", "24h", "7d", "30d", "90d", "nonsense"])
