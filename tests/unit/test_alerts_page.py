@@ -50,10 +50,21 @@ async def test_what_fires_says_what_where_how_bad_who_and_what_next(house: House
     page = await page_of(house, "/ui/alerts")
 
     assert "web-1:sda has stalled" in page.said
-    assert "risk 85 of 100 now, 97 at its worst; peer group web-1 ; nobody is at it" in page.said
+    assert "; risk 97 at its worst; peer group web-1 ; nobody is at it" in page.said
     assert "Next step: Look for a lost path." in page.said
     assert page.rows == ["web-1-sda"]
     assert "/ui/alerts/web-1-sda" in page.links
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/alerts"])
+async def test_who_watches_disks_or_alerts_sees_that_the_system_itself_is_not_well(house: House, path: str) -> None:
+    well = await page_of(house, path)
+    house.office.fake.rows.clear()
+    house.office.now_s += 10
+    ill = await page_of(house, path)
+
+    assert "The system itself" not in well.said
+    assert "The system itself : alerts has not been heard of" in ill.said
 
 
 async def test_streams_that_were_told_together_are_one_card_and_one_deed(house: House) -> None:

@@ -25,6 +25,7 @@ from services.insights.pages.render import error_page, render
 from services.insights.pages.timeline import timeline
 from services.insights.routes import Service
 from services.insights.session.desk import PageViewer
+from services.insights.system import TheBureau
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,6 +64,7 @@ async def show_alerts(
     request: Request,
     service: Service,
     watch: TheWatch,
+    bureau: TheBureau,
     caller: PageViewer,
     state: str = "",
     peer_group: Name = "",
@@ -75,6 +77,7 @@ async def show_alerts(
     try:
         own = [alert for alert in watch.fleet.alerts.values() if caller.may_see(alert.stream_id)]
         age_s = watch.age_s()
+        system = await bureau.read(caller)
         over, silences = await asyncio.gather(
             _read_over(service.table, caller, wanted, cursor=cursor, limit=OVER_LISTED if is_history else OVER_SHOWN),
             _read_silences(service.table, caller, now=service.clock()),
@@ -94,6 +97,7 @@ async def show_alerts(
         is_history=is_history or cursor is not None,
         older_url=_older(filters, over.cursor),
         silences=silences,
+        system=system,
         wanted=wanted,
         is_filtered=bool(filters),
         states=list(AlertState),
