@@ -14,7 +14,7 @@ import pytest
 from iops import items
 from iops.auth import Caller, Role
 from services.insights.chart import Chart
-from services.insights.pages.plot import PLOTS, risk_column
+from services.insights.pages.plot import PLOTS, pictures, risk_column
 from tests.unit.builders import AT, AT_MS, EVERYBODY, a_finding, a_window, an_insight
 from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House, apps
@@ -66,6 +66,18 @@ async def test_every_plot_is_a_picture_that_says_its_numbers() -> None:
     assert [name.partition(":")[0] for name in read.pictures] == [plot.title for plot in PLOTS]
     assert "Latency: lowest 1 ms, median 1 ms, highest 1 ms, newest 1 ms" in read.pictures
     assert read.inline == []
+
+
+async def test_one_slow_sample_does_not_press_the_means_flat_and_is_said_in_words() -> None:
+    house = await a_house()
+    chart = Chart.model_validate((await house.ask("GET", f"/streams/{DISK}/chart")).json())
+    slowest = [90.0 if at == chart.at[-2] else None for at in chart.at]
+    drawn = pictures(chart.model_copy(update={"maxima": chart.maxima | {"await_ms": slowest}}))
+
+    latency = next(picture for picture in drawn if picture.plot.name == "latency")
+
+    assert latency.top == "4.2 ms"
+    assert latency.summary == "lowest 1 ms, median 1 ms, highest 1 ms, newest 1 ms; slowest sample 90 ms"
 
 
 async def test_a_gap_is_a_gap_in_the_picture() -> None:
