@@ -119,6 +119,20 @@ async def test_a_stream_that_sends_nothing_for_a_while_says_so_and_is_not_well(m
     assert said is None or said in text
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(74, None), (130, "not scored for 2 h")])
+async def test_a_risk_that_nobody_renewed_is_said_to_be_old(minutes: int, said: str | None) -> None:
+    house = House()
+    await house.scene.add_stream(DISK)
+    stream = await house.scene.stream(DISK)
+    scored = items.stream_scored_update(stream, a_finding(5), now_ms=AT_MS - 60_000 * minutes)
+    await house.table.table().update(scored)
+    await house.watch.fleet.look_once()
+
+    for text in (await page(house), (await house.ask("GET", "/")).text):
+        assert ("not scored for" in text) == (said is not None)
+        assert said is None or said in text
+
+
 async def test_what_is_wrong_is_said_with_its_links() -> None:
     house = House()
     things = await house.move_in("web-1")

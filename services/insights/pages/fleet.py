@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from iops.errors import Unavailable
+from services.insights.chart import SCORED_WITHIN
 from services.insights.fleet import State, Wanted
 from services.insights.fleet_routes import PageNumber, TheWatch, read_fleet
 from services.insights.pages.render import error_page, render
@@ -57,6 +58,7 @@ async def show_fleet(
         now=watch.clock(),
         risks=RISKS,
         old_s=OLD_S,
+        scored_within=SCORED_WITHIN,
         age_s=age_s,
         stale_s=STALE_S,
         states=list(State),

@@ -16,7 +16,7 @@ from iops.errors import NotFound, Unavailable
 from iops.insight import Insight
 from iops.items import Stream
 from iops.table import readable
-from services.insights.chart import TheCharts, chart_steps
+from services.insights.chart import SCORED_WITHIN, TheCharts, chart_steps
 from services.insights.fleet import sort_fleet
 from services.insights.fleet_routes import TheWatch, Watch
 from services.insights.pages.plot import chart_data, pictures
@@ -87,6 +87,7 @@ async def _about(stream: Stream, watch: Watch, insights: Sequence[Insight]) -> d
     sparks = await watch.sparks.of([stream.stream_id])
     spark, is_read = sparks.get(stream.stream_id), stream.stream_id in sparks
     quiet_for = watch.clock() - spark.last_at if spark else SPARK_RANGE
+    unscored_for = watch.clock() - (stream.scored_at or watch.clock())
     return {
         "alert": seen.alert,
         "wrong": seen.alert or _newest_of(stream, insights),
@@ -94,6 +95,7 @@ async def _about(stream: Stream, watch: Watch, insights: Sequence[Insight]) -> d
         "alerts": [alert for alert in watch.fleet.alerts.values() if alert.stream_id == stream.stream_id],
         "spark": spark,
         "is_read": is_read,
+        "not_scored_s": unscored_for.total_seconds() if unscored_for > SCORED_WITHIN else None,
         "quiet_s": quiet_for.total_seconds() if is_read and quiet_for > LATE else None,
     }
 
