@@ -12,7 +12,7 @@ from iops.alert import Alert, AlertState, EventKind, Silence, SilenceScope, Tell
 from iops.auth import Caller, Role
 from iops.insight import PredictionType
 from services.insights.silence import ALL_HOSTS
-from tests.unit.builders import AT, EVERYBODY, an_alert, an_insight
+from tests.unit.builders import AT, EVERYBODY, a_window, an_alert, an_insight
 from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House
 
@@ -179,6 +179,20 @@ async def test_an_alert_says_what_to_do_before_all_else(house: House) -> None:
     assert "/ui/streams/web-1%3Asda" in page.links
     assert "The mail has not gone out." in page.said
     assert "bus has not taken it yet" in page.said
+
+
+async def test_an_alert_shows_what_the_disk_did_from_before_it_to_its_end(house: House) -> None:
+    opened_at, resolved_at = AT - timedelta(minutes=20), AT - timedelta(minutes=10)
+    add(house, over("web-1:sda", opened_at=opened_at, resolved_at=resolved_at))
+    await house.add_stream("web-1:sda")
+    for minutes, await_ms in ((53, 900.0), (12, 8.0), (2, 900.0)):
+        window = a_window(10, end=AT - timedelta(minutes=minutes), read_await_ms=await_ms)
+        house.table.add(*items.chunk_items("web-1:sda", window))
+
+    page = await page_of(house, "/ui/alerts/web-1-sda")
+
+    assert "Latency lowest 8 ms, median 8 ms, highest 8 ms, newest 8 ms" in page.said
+    assert "2026-11-23 01:10:00 UTC to 2026-11-23 01:55:10 UTC" in page.said
 
 
 async def test_an_alert_has_the_mail_word_for_word(house: House) -> None:

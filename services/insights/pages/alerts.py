@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -14,15 +14,19 @@ from fastapi.responses import HTMLResponse
 from iops import items
 from iops.alert import Alert, AlertState, Silence
 from iops.auth import Caller
+from iops.clock import from_epoch_ms
 from iops.errors import IopsError
 from iops.insight import PredictionType
 from iops.items import Where
 from iops.story import read_alert, read_history, read_mails, read_page
 from iops.table import Table, readable
+from services.insights.chart import TheCharts
 from services.insights.fleet_routes import TheWatch
 from services.insights.pages.alert_groups import Group, group_alerts, is_about
-from services.insights.pages.render import error_page, render
+from services.insights.pages.plot import PLOTS, pictures
+from services.insights.pages.render import error_page, instant, render
 from services.insights.pages.timeline import timeline
+from services.insights.pages.window import read_chart
 from services.insights.routes import Service
 from services.insights.session.desk import PageViewer
 from services.insights.system import TheBureau
@@ -33,6 +37,8 @@ OVER_SHOWN: Final = 10  # below what is open
 OVER_LISTED: Final = 50  # of a page of them
 SILENCES_SHOWN: Final = 200
 GROUPS_SHOWN: Final = 50  # cards of a page, 160 KB; more of them have a cause, which the filter finds
+SHOWN: Final = tuple(plot for plot in PLOTS if plot.name in ("latency", "iops"))  # how slow, and how much was asked
+BEFORE, AFTER = timedelta(minutes=30), timedelta(minutes=5)  # of an alert: how it came, and that it is over
 
 Name = Annotated[str, Query(max_length=200)]
 
@@ -112,16 +118,19 @@ async def show_alerts(
 async def show_alert(
     request: Request,
     service: Service,
+    charts: TheCharts,
     caller: PageViewer,
     alert_id: Annotated[str, Path(max_length=64)],
 ) -> HTMLResponse:
-    """One alert: what to do, why, who was told what, and all that happened."""
+    """One alert: what to do, what the disk did, why, who was told what, and all that happened."""
     table = service.table
     try:
         alert = await read_alert(table, alert_id, caller)
         newest = alert.page_id or next(reversed(alert.page_ids), None)
         history, mails = await asyncio.gather(read_history(table, alert_id), read_mails(table, alert))
         page = await read_page(table, newest) if newest else None
+        span = {"from_at": alert.opened_at - BEFORE, "to_at": (alert.resolved_at or service.clock()) + AFTER}
+        chart = await read_chart(charts, alert.stream_id, caller, **span)
     except IopsError as error:
         return error_page(request, error)
     return render(
@@ -130,6 +139,9 @@ async def show_alert(
         alert=alert,
         group=Group(alert.alert_id, [alert]),
         mails=mails,
+        chart=chart,
+        pictures=pictures(chart, SHOWN) if chart else [],
+        at=lambda epoch_s: instant(from_epoch_ms(1_000 * epoch_s)),
         page=page,
         lines=timeline(history, mails),
         changes_shown=len(history),
