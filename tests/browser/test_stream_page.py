@@ -64,6 +64,17 @@ def test_a_provisioned_limit_is_a_line_even_on_the_grid(open_page: Opener, produ
     assert drawn_ratio > 0.5
 
 
+def test_charts_say_of_their_lines_what_their_pictures_said(open_page: Opener, product: Product) -> None:
+    page = open_page.blank()
+    answer = page.goto(f"{worst(product)}?range=24h")
+    assert answer is not None
+    pictures = re.findall(r'<span class="summary quiet">(.*?)</span>', answer.text())
+
+    charts = page.locator("#charts:has(canvas) .summary").all_inner_texts()
+
+    assert charts == pictures
+
+
 def test_somebody_asks_for_an_analysis_and_reads_it(open_page: Opener, product: Product) -> None:
     page = open_page(worst(product))
 

@@ -32,10 +32,12 @@ from services.insights.improve import Improver
 from services.insights.routes import Insights
 from services.insights.sparks import Sparks
 from services.insights.strip import StripNumbers
+from services.insights.system import Bureau
 from services.insights.tell import Teller
 from tests.unit.builders import AT, a_batch, an_insight
 from tests.unit.fakes import FakeBus
 from tests.unit.post import FakePost
+from tests.unit.test_get_system import WELL, Office
 from tests.unit.test_score import Scene
 from tests.unit.words import an_explainer
 
@@ -95,6 +97,8 @@ class House:
         insights.state.insights = Insights(table, clock)
         sparks = Sparks(table, clock, peek=lambda _: None)
         self.watch = insights.state.watch = Watch(Fleet(table, clock), sparks, clock, a_strip)
+        self.office = Office(*WELL)
+        insights.state.system = Bureau(self.office.survey, None)
         insights.state.charts = Charts(table, self.watch.fleet, clock)
         insights.state.analyst = Analyst(
             table, self.scene.scorer, teller, explainer, clock=clock, sets_risk=lambda: False

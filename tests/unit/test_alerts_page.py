@@ -13,7 +13,7 @@ from iops.auth import Caller, Role
 from iops.insight import PredictionType
 from services.insights.pages.alerts import SILENCES_SHOWN
 from services.insights.silence import ALL_HOSTS
-from tests.unit.builders import AT, EVERYBODY, an_alert, an_insight
+from tests.unit.builders import AT, EVERYBODY, a_window, an_alert, an_insight
 from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House
 
@@ -51,10 +51,21 @@ async def test_what_fires_says_what_where_how_bad_who_and_what_next(house: House
     page = await page_of(house, "/ui/alerts")
 
     assert "web-1:sda has stalled" in page.said
-    assert "risk 85 of 100 now, 97 at its worst; peer group web-1 ; nobody is at it" in page.said
+    assert "; risk 97 at its worst; peer group web-1 ; nobody is at it" in page.said
     assert "Next step: Look for a lost path." in page.said
     assert page.rows == ["web-1-sda"]
     assert "/ui/alerts/web-1-sda" in page.links
+
+
+@pytest.mark.parametrize("path", ["/", "/ui/alerts"])
+async def test_who_watches_disks_or_alerts_sees_that_the_system_itself_is_not_well(house: House, path: str) -> None:
+    well = await page_of(house, path)
+    house.office.fake.rows.clear()
+    house.office.now_s += 10
+    ill = await page_of(house, path)
+
+    assert "The system itself" not in well.said
+    assert "The system itself : alerts has not been heard of" in ill.said
 
 
 async def test_streams_that_were_told_together_are_one_card_and_one_deed(house: House) -> None:
@@ -236,6 +247,20 @@ async def test_an_alert_says_what_to_do_before_all_else(house: House) -> None:
     assert "/ui/streams/web-1%3Asda" in page.links
     assert "The mail has not gone out." in page.said
     assert "bus has not taken it yet" in page.said
+
+
+async def test_an_alert_shows_what_the_disk_did_from_before_it_to_its_end(house: House) -> None:
+    opened_at, resolved_at = AT - timedelta(minutes=20), AT - timedelta(minutes=10)
+    add(house, over("web-1:sda", opened_at=opened_at, resolved_at=resolved_at))
+    await house.add_stream("web-1:sda")
+    for minutes, await_ms in ((53, 900.0), (12, 8.0), (2, 900.0)):
+        window = a_window(10, end=AT - timedelta(minutes=minutes), read_await_ms=await_ms)
+        house.table.add(*items.chunk_items("web-1:sda", window))
+
+    page = await page_of(house, "/ui/alerts/web-1-sda")
+
+    assert "Latency lowest 8 ms, median 8 ms, highest 8 ms, newest 8 ms" in page.said
+    assert "2026-11-23 01:10:00 UTC to 2026-11-23 01:55:10 UTC" in page.said
 
 
 async def test_an_alert_has_the_mail_word_for_word(house: House) -> None:

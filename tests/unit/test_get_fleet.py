@@ -116,10 +116,11 @@ class Reader(HTMLParser):
 
 async def test_the_page_lists_streams_without_a_script_and_runs_none_of_its_own_text() -> None:
     house = await a_house("web-1", "web-2")
+    house.scene.now += timedelta(minutes=28)
     reader = Reader((await house.ask("GET", "/", caller=EVERYBODY)).text)
 
     assert reader.rows == ["web-1:sda", "web-2:sda"]
-    assert "alert firing" in " ".join(reader.text)
+    assert "alert firing for 28 min" in " ".join(reader.text)
     assert not reader.handlers, "the policy would stop them"
     assert all(source and source.startswith("/static/") for source in reader.scripts)
 

@@ -54,6 +54,14 @@ async def test_it_says_what_was_found_what_to_do_and_what_proves_it_in_this_orde
     assert places == sorted(places)
 
 
+async def test_a_ratio_is_written_as_its_sentence_says_it(house: House) -> None:
+    fact = Fact(name="peer_ratio_median", value=0.835, unit="ln ratio", sentence="its await was 2.3 times its peers'")
+
+    said = await said_of(house, facts=(fact,))
+
+    assert "its await was 2.3 times its peers' peer ratio median 2.3 times - -" in said
+
+
 async def test_the_chart_shows_exactly_the_window_that_was_judged(house: House) -> None:
     await with_stream(house)
     inside = a_window(300, end=AT, interval_s=2.0, read_await_ms=2.5)

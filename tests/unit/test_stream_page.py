@@ -14,8 +14,9 @@ import pytest
 from iops import items
 from iops.auth import Caller, Role
 from services.insights.chart import Chart
-from services.insights.pages.plot import PLOTS, risk_column
+from services.insights.pages.plot import PLOTS, pictures, risk_column
 from tests.unit.builders import AT, AT_MS, EVERYBODY, a_finding, a_window, an_insight
+from tests.unit.page_reader import Page
 from tests.unit.tenants import WEB, House, apps
 
 DISK = "web-1:sda"
@@ -67,6 +68,18 @@ async def test_every_plot_is_a_picture_that_says_its_numbers() -> None:
     assert read.inline == []
 
 
+async def test_one_slow_sample_does_not_press_the_means_flat_and_is_said_in_words() -> None:
+    house = await a_house()
+    chart = Chart.model_validate((await house.ask("GET", f"/streams/{DISK}/chart")).json())
+    slowest = [90.0 if at == chart.at[-2] else None for at in chart.at]
+    drawn = pictures(chart.model_copy(update={"maxima": chart.maxima | {"await_ms": slowest}}))
+
+    latency = next(picture for picture in drawn if picture.plot.name == "latency")
+
+    assert latency.top == "4.2 ms"
+    assert latency.summary == "lowest 1 ms, median 1 ms, highest 1 ms, newest 1 ms; slowest sample 90 ms"
+
+
 async def test_a_gap_is_a_gap_in_the_picture() -> None:
     house = House()
     await house.add_stream(DISK)
@@ -106,6 +119,20 @@ async def test_a_stream_that_sends_nothing_for_a_while_says_so_and_is_not_well(m
     assert said is None or said in text
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(74, None), (130, "not scored for 2 h")])
+async def test_a_risk_that_nobody_renewed_is_said_to_be_old(minutes: int, said: str | None) -> None:
+    house = House()
+    await house.scene.add_stream(DISK)
+    stream = await house.scene.stream(DISK)
+    scored = items.stream_scored_update(stream, a_finding(5), now_ms=AT_MS - 60_000 * minutes)
+    await house.table.table().update(scored)
+    await house.watch.fleet.look_once()
+
+    for text in (await page(house), (await house.ask("GET", "/")).text):
+        assert ("not scored for" in text) == (said is not None)
+        assert said is None or said in text
+
+
 async def test_what_is_wrong_is_said_with_its_links() -> None:
     house = House()
     things = await house.move_in("web-1")
@@ -118,6 +145,34 @@ async def test_what_is_wrong_is_said_with_its_links() -> None:
     assert "nothing completed for 20 s" in text
     assert "warming up: less than 3 h of history" in text
     assert "alert firing: stall" in text
+
+
+async def test_what_is_wrong_and_what_to_do_stand_above_the_charts() -> None:
+    house = House()
+    things = await house.move_in("web-1")
+    await house.watch.fleet.look_once()
+
+    above, _, _ = (await page(house)).partition('<section id="charts"')
+    said = Page(above).said
+
+    assert f'<a href="/ui/alerts/{things.alert_id}"><strong>web-1:sda has stalled' in above
+    assert "opened now : nothing completed for 20 s; nobody is at it" in said
+    assert "Next step: Look for a lost path." in said
+
+
+@pytest.mark.parametrize(("risk_score", "is_told"), [(70.0, True), (10.0, False)])
+async def test_what_nobody_is_alerted_of_is_told_while_it_lasts(risk_score: float, is_told: bool) -> None:
+    house = await a_house()
+    insight = an_insight(DISK, risk_score=70.0)
+    stream, finding = await house.scene.stream(DISK), a_finding(risk_score, insight.prediction_type)
+    await house.table.table().update(items.stream_insight_update(stream, finding, insight))
+    house.table.add(items.insight_item(insight))
+    await house.watch.fleet.look_once()
+
+    above, _, _ = (await page(house)).partition('<section id="charts"')
+
+    assert (f"/ui/insights/{insight.insight_id}" in above) is is_told
+    assert ("Next step" in above) is is_told
 
 
 @pytest.mark.parametrize("name", ["15m", "1h", "6h", "24h", "7d", "30d", "90d", "nonsense"])

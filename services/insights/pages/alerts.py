@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -15,17 +15,22 @@ from fastapi.responses import HTMLResponse
 from iops import items
 from iops.alert import Alert, AlertState, Silence
 from iops.auth import Caller
+from iops.clock import from_epoch_ms
 from iops.errors import IopsError
 from iops.insight import PredictionType
 from iops.story import LOOK_READS, Look, find_alerts, read_alert, read_history, read_mails, read_page
 from iops.table import Table, readable
+from services.insights.chart import TheCharts
 from services.insights.fleet import Fleet
 from services.insights.fleet_routes import TheWatch
 from services.insights.pages.alert_groups import Group, group_alerts
-from services.insights.pages.render import error_page, render
+from services.insights.pages.plot import PLOTS, pictures
+from services.insights.pages.render import error_page, instant, render
 from services.insights.pages.timeline import timeline
+from services.insights.pages.window import read_chart
 from services.insights.routes import Service
 from services.insights.session.desk import PageViewer
+from services.insights.system import TheBureau
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,6 +39,8 @@ OVER_LISTED: Final = 50  # of a page of them
 SILENCES_SHOWN: Final = 200
 GROUPS_SHOWN: Final = 50  # cards of a page, 160 KB; more of them have a cause, which the filter finds
 ACTED_READ: Final = 50  # alerts that somebody has just acted on, at half a kilobyte each
+SHOWN: Final = tuple(plot for plot in PLOTS if plot.name in ("latency", "iops"))  # how slow, and how much was asked
+BEFORE, AFTER = timedelta(minutes=30), timedelta(minutes=5)  # of an alert: how it came, and that it is over
 
 Name = Annotated[str, Query(max_length=200)]
 
@@ -57,6 +64,7 @@ async def show_alerts(
     request: Request,
     service: Service,
     watch: TheWatch,
+    bureau: TheBureau,
     caller: PageViewer,
     state: str = "",
     peer_group: Name = "",
@@ -70,6 +78,7 @@ async def show_alerts(
     is_history = wanted.state is AlertState.RESOLVED
     try:
         age_s = watch.age_s()
+        system = await bureau.read(caller)
         own, over, (silences, more_silences) = await asyncio.gather(
             _read_open(service.table, watch.fleet, caller, acted=iops_acted.split(".")),
             _read_over(service.table, caller, wanted, cursor=cursor, is_history=is_history),
@@ -91,6 +100,7 @@ async def show_alerts(
         older_url=_older(filters, over.cursor),
         silences=silences,
         more_silences=more_silences,
+        system=system,
         wanted=wanted,
         is_filtered=bool(filters),
         is_search=bool(text or peer_group),
@@ -106,16 +116,19 @@ async def show_alerts(
 async def show_alert(
     request: Request,
     service: Service,
+    charts: TheCharts,
     caller: PageViewer,
     alert_id: Annotated[str, Path(max_length=64)],
 ) -> HTMLResponse:
-    """One alert: what to do, why, who was told what, and all that happened."""
+    """One alert: what to do, what the disk did, why, who was told what, and all that happened."""
     table = service.table
     try:
         alert = await read_alert(table, alert_id, caller)
         newest = alert.page_id or next(reversed(alert.page_ids), None)
         history, mails = await asyncio.gather(read_history(table, alert_id), read_mails(table, alert))
         page = await read_page(table, newest) if newest else None
+        span = {"from_at": alert.opened_at - BEFORE, "to_at": (alert.resolved_at or service.clock()) + AFTER}
+        chart = await read_chart(charts, alert.stream_id, caller, **span)
     except IopsError as error:
         return error_page(request, error)
     return render(
@@ -124,6 +137,9 @@ async def show_alert(
         alert=alert,
         group=Group(alert.alert_id, [alert]),
         mails=mails,
+        chart=chart,
+        pictures=pictures(chart, SHOWN) if chart else [],
+        at=lambda epoch_s: instant(from_epoch_ms(1_000 * epoch_s)),
         page=page,
         lines=timeline(history, mails),
         changes_shown=len(history),

@@ -9,10 +9,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from iops.errors import Unavailable
+from services.insights.chart import SCORED_WITHIN
 from services.insights.fleet import State, Wanted
 from services.insights.fleet_routes import PageNumber, TheWatch, read_fleet
 from services.insights.pages.render import error_page, render
 from services.insights.session.desk import PageViewer
+from services.insights.system import TheBureau
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,6 +27,7 @@ STALE_S: Final = 15.0  # the fleet is read every 2 s
 async def show_fleet(
     request: Request,
     watch: TheWatch,
+    bureau: TheBureau,
     caller: PageViewer,
     text: Annotated[str, Query(max_length=200)] = "",
     peer_group: Annotated[str, Query(max_length=200)] = "",
@@ -41,6 +44,7 @@ async def show_fleet(
     )
     try:
         found, age_s = await read_fleet(watch, caller, wanted, page=page), watch.age_s()
+        system = await bureau.read(caller)
     except Unavailable as error:
         return error_page(request, error)
     asked = {"text": text, "peer_group": peer_group, "min_risk": min_risk, "state": state}
@@ -49,10 +53,12 @@ async def show_fleet(
         request,
         "fleet.html",
         fleet=found,
+        system=system,
         wanted=wanted,
         now=watch.clock(),
         risks=RISKS,
         old_s=OLD_S,
+        scored_within=SCORED_WITHIN,
         age_s=age_s,
         stale_s=STALE_S,
         states=list(State),

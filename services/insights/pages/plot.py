@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Final
@@ -16,7 +16,7 @@ from services.insights.steps import Column
 
 WIDTH, HEIGHT = 720, 120
 HEADROOM: Final = 1.05
-FAR_LIMIT: Final = 4.0  # a limit that lies higher than so many times all else would press that flat
+FAR: Final = 4.0  # what lies higher than so many times all else would press that flat: it leaves the plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,19 @@ def shown(value: float, unit: str) -> str:
     return FORMATS[unit](value) if unit in FORMATS else quantity(value, unit)
 
 
-def summary_of(column: Column, unit: str) -> str:
-    """What a line says, in words.
+def summary_of(plot: Plot, chart: Chart) -> str:
+    """What the main line says, in words; and the largest sample where its means do not show it."""
+    column = column_of(next(line for line in plot.lines if line.style == "main"), chart)
+    said = column_summary(column, plot.unit)
+    for line in plot.lines:
+        largest = _highest([column_of(line, chart)]) if line.is_largest else 0.0
+        said += f"; {line.label} {shown(largest, plot.unit)}" if largest > _highest([column]) else ""
+    return said
 
-    >>> summary_of([1.0, None, 3.0, 2.0], "ms")
+
+def column_summary(column: Column, unit: str) -> str:
+    """
+    >>> column_summary([1.0, None, 3.0, 2.0], "ms")
     'lowest 1 ms, median 2 ms, highest 3 ms, newest 2 ms'
     """
     known = [value for value in column if value is not None]
@@ -158,8 +167,7 @@ def summary_of(column: Column, unit: str) -> str:
 
 
 def _picture(plot: Plot, chart: Chart) -> Picture:
-    main = next(line for line in plot.lines if line.style == "main")
-    summary = summary_of(column_of(main, chart), plot.unit)
+    summary = summary_of(plot, chart)
     top = _top(plot, chart)
     svg = Markup('<svg viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}: {}">{}</svg>').format(
         WIDTH, HEIGHT, plot.title, summary, Markup("").join(_shapes(plot, chart, top))
@@ -198,14 +206,19 @@ def _top(plot: Plot, chart: Chart) -> float:
         return 100.0
     if plot.name == "busy":
         return 1.0
-    columns = [column_of(line, chart) for line in plot.lines]
+    columns = [column_of(line, chart) for line in plot.lines if not line.is_largest]
     if chart.peers is not None and plot.usual in chart.peers.median:
         columns.append(chart.peers.median[plot.usual])
-    largest = max((value for column in columns for value in column if value is not None), default=0.0)
+    highest = _highest(columns)
     if chart.baseline is not None and plot.usual in chart.baseline:
-        largest = max(largest, chart.baseline[plot.usual].p90)
-    near = [mark for mark in _marks(plot, chart) if mark <= FAR_LIMIT * largest]
-    return HEADROOM * max([largest, *near]) or 1.0
+        highest = max(highest, chart.baseline[plot.usual].p90)
+    near = [mark for mark in _marks(plot, chart) if mark <= FAR * highest]
+    spike = min(_highest(column_of(line, chart) for line in plot.lines if line.is_largest), FAR * highest)
+    return HEADROOM * max([highest, spike, *near]) or 1.0
+
+
+def _highest(columns: Iterable[Column]) -> float:
+    return max((value for column in columns for value in column if value is not None), default=0.0)
 
 
 def _path(column: Column, top: float) -> str:

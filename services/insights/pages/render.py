@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +93,21 @@ def quantity(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
+def measure(value: float | None, unit: str) -> str:
+    """What a fact has measured, as its sentence says it.
+
+    >>> measure(1.17, "ms"), measure(19.2, "ratio"), measure(0.97, "ratio"), measure(0.835, "ln ratio")
+    ('1.17 ms', '19.2 times', '97 %', '2.3 times')
+    """
+    if value is None:
+        return NONE
+    if unit == "ln ratio":
+        return quantity(math.exp(value), "times")
+    if unit == "ratio":
+        return percent(value) if value <= 1 else quantity(value, "times")
+    return quantity(value, "" if unit == "flag" else unit)
+
+
 def bytes_s(value: float | None) -> str:
     """
     >>> bytes_s(0), bytes_s(3_440_640), bytes_s(2.5e9)
@@ -174,6 +190,7 @@ ENVIRONMENT.filters |= {
     "instant": instant,
     "level": level,
     "line": line,
+    "measure": measure,
     "percent": percent,
     "quantity": quantity,
     "risk": risk,

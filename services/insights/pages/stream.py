@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -10,10 +11,12 @@ from fastapi.responses import HTMLResponse
 
 from iops import items
 from iops.clock import from_epoch_ms
+from iops.contract import INSIGHT_RISK_SCORE
 from iops.errors import NotFound, Unavailable
+from iops.insight import Insight
 from iops.items import Stream
 from iops.table import readable
-from services.insights.chart import TheCharts, chart_steps
+from services.insights.chart import SCORED_WITHIN, TheCharts, chart_steps
 from services.insights.fleet import sort_fleet
 from services.insights.fleet_routes import TheWatch, Watch
 from services.insights.pages.plot import chart_data, pictures
@@ -58,7 +61,8 @@ async def show_stream(
             now = charts.clock()
             chart = await charts.read(stream, chart_steps(now - RANGES[chosen][1], now, now=now))
         rows, _ = await list_insights_of(charts.table, stream_id, limit=INSIGHTS_SHOWN)
-        about, strip = await _about(stream, watch), await watch.strip(caller)
+        insights = readable(rows, items.item_to_insight)
+        about, strip = await _about(stream, watch, insights), await watch.strip(caller)
     except (NotFound, Unavailable) as error:
         return error_page(request, error)
     return render(
@@ -67,7 +71,7 @@ async def show_stream(
         stream=stream,
         **about,
         outage=strip.outage,
-        insights=readable(rows, items.item_to_insight),
+        insights=insights,
         chart=chart,
         pictures=pictures(chart) if chart else [],
         data=chart_data(chart) if chart else "",
@@ -78,16 +82,28 @@ async def show_stream(
     )
 
 
-async def _about(stream: Stream, watch: Watch) -> dict[str, Any]:
-    """How it stands now."""
+async def _about(stream: Stream, watch: Watch, insights: Sequence[Insight]) -> dict[str, Any]:
+    """How it stands now, and what is wrong: the alert that most needs somebody, else what was found last."""
     (seen,) = sort_fleet([stream], watch.fleet.alerts.values())
     sparks = await watch.sparks.of([stream.stream_id])
     spark, is_read = sparks.get(stream.stream_id), stream.stream_id in sparks
     quiet_for = watch.clock() - spark.last_at if spark else SPARK_RANGE
+    unscored_for = watch.clock() - (stream.scored_at or watch.clock())
     return {
+        "alert": seen.alert,
+        "wrong": seen.alert or _newest_of(stream, insights),
         "is_silent": seen.is_silent(spark.last_at if spark else None),
         "alerts": [alert for alert in watch.fleet.alerts.values() if alert.stream_id == stream.stream_id],
         "spark": spark,
         "is_read": is_read,
+        "not_scored_s": unscored_for.total_seconds() if unscored_for > SCORED_WITHIN else None,
         "quiet_s": quiet_for.total_seconds() if is_read and quiet_for > LATE else None,
     }
+
+
+def _newest_of(stream: Stream, insights: Sequence[Insight]) -> Insight | None:
+    """The insight of what is found of it now; None where nothing is, or nobody has written of that yet."""
+    if (stream.risk_score or 0.0) < INSIGHT_RISK_SCORE:
+        return None
+    newest = next((each for each in insights if each.insight_id == stream.insight_id), None)
+    return newest if newest is not None and newest.prediction_type is stream.prediction_type else None

@@ -2,19 +2,20 @@
 import { columnOf } from "./columns.js";
 
 const HEADROOM = 1.05;
-const FAR_LIMIT = 4; // a limit that lies higher than so many times all else would press that flat
+const FAR = 4; // what lies higher than so many times all else would press that flat: it leaves the plot
 const RISKS = [60, 80];
 
-/** The upper edge of a plot: all its lines, its own usual, the middle of its peers; a limit where that is near. */
+/** The upper edge of a plot: its lines, its own usual, the middle of its peers; a limit and a spike where they are near. */
 export function topOf(plot, lines, chart) {
   if (plot.name === "risk") return 100;
   if (plot.name === "busy") return 1;
-  const columns = lines.map((line) => columnOf(line, chart));
+  const columns = lines.filter((line) => !line.is_largest).map((line) => columnOf(line, chart));
   const middle = chart.peers?.median[plot.usual];
   if (middle) columns.push(middle);
-  const largest = Math.max(0, chart.baseline?.[plot.usual]?.p90 ?? 0, ...columns.flat());
-  const near = limitsOf(plot, chart).filter((limit) => limit <= FAR_LIMIT * largest);
-  return HEADROOM * Math.max(largest, ...near) || 1;
+  const highest = Math.max(0, chart.baseline?.[plot.usual]?.p90 ?? 0, ...columns.flat());
+  const near = limitsOf(plot, chart).filter((limit) => limit <= FAR * highest);
+  const spikes = lines.filter((line) => line.is_largest).flatMap((line) => columnOf(line, chart));
+  return HEADROOM * Math.max(highest, Math.min(Math.max(0, ...spikes), FAR * highest), ...near) || 1;
 }
 
 export function drawBehind(uplot, plot, chart) {

@@ -57,8 +57,17 @@ function joinEpisodes(old, more) {
   return joined;
 }
 
-/** What a line says, in words. */
-export function summaryOf(column, show) {
+/** What the main line says, in words; and the largest sample where its means do not show it. */
+export function summaryOf(plot, chart, show) {
+  const column = columnOf(plot.lines.find((line) => line.style === "main"), chart);
+  const said = plot.lines.filter((line) => line.is_largest).map((line) => {
+    const largest = Math.max(0, ...columnOf(line, chart));
+    return largest > Math.max(0, ...column) ? `; ${line.label} ${show(largest)}` : "";
+  });
+  return columnSummary(column, show) + said.join("");
+}
+
+function columnSummary(column, show) {
   const known = column.filter((value) => value !== null);
   if (!known.length) return "no samples in this range";
   const sorted = [...known].sort((a, b) => a - b);

@@ -1,7 +1,7 @@
 // The plots of one stream, one under the other on one time axis, with one cursor through all of them.
 import { columnOf, summaryOf } from "./columns.js";
 import { drawBehind, drawLimits, topOf } from "./behind.js";
-import { axisUnitOf, formatOf, tickOf, timesOf } from "./units.js";
+import { axisUnitOf, formatOf, instants, tickOf } from "./units.js";
 
 const HEIGHT = 170;
 const DASHES = { first: [7, 3], second: [2, 3], third: [10, 4, 2, 4], fourth: [4, 2] };
@@ -57,8 +57,7 @@ export class Board {
   }
 
   describe(figure, plot) {
-    const main = plot.lines.find((line) => line.style === "main");
-    const text = summaryOf(columnOf(main, this.chart), formatOf(plot.unit));
+    const text = summaryOf(plot, this.chart, formatOf(plot.unit));
     figure.querySelector(".summary").textContent = text;
     const canvas = figure.querySelector(".canvas");
     canvas.tabIndex = 0;
@@ -68,7 +67,6 @@ export class Board {
 
   options(plot, lines, canvas) {
     const show = formatOf(plot.unit);
-    const shownAt = timesOf(() => this.chart);
     const colors = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
     const font = "12px system-ui, sans-serif";
     return {
@@ -81,14 +79,14 @@ export class Board {
         y: { range: () => [0, topOf(plot, lines, this.chart)] },
       },
       axes: [
-        { ...colors, font, space: 80, size: 38, values: (_, at) => shownAt.axis(at) },
+        { ...colors, font, space: 80, size: 38, values: (_, at) => instants.axis(at) },
         {
           ...{ ...colors, font, labelFont: font, labelSize: 16, space: 30, size: 44 },
           label: axisUnitOf(plot.unit) || "0 to 100",
           values: (_, values) => values.map(tickOf(plot.unit)),
         },
       ],
-      series: [{ label: "at", value: (_, at) => (at === null ? "" : shownAt.full(at)) }, ...lines.map((line) => seriesOf(line, show))],
+      series: [{ label: "at", value: (_, at) => (at === null ? "" : instants.full(at)) }, ...lines.map((line) => seriesOf(line, show))],
       hooks: {
         drawClear: [(uplot) => drawBehind(uplot, plot, this.chart)],
         drawAxes: [(uplot) => drawLimits(uplot, plot, this.chart)],

@@ -4,6 +4,7 @@ const FACTORS = [
   [1e6, "M"],
   [1e3, "k"],
 ];
+const SHORTEST_DAY_S = 23 * 3600; // that on which clocks go forward
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const seconds = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
@@ -41,18 +42,19 @@ function digits(value) {
 }
 
 /** What writes instants of a chart: on its axis as short as its range allows, with the day where that begins. */
-export function timesOf(chartOf) {
-  const at = (epoch) => new Date(1000 * epoch);
-  return {
-    full: (epoch) => whole.format(at(epoch)),
-    axis: (epochs) => {
-      const chart = chartOf();
-      if (chart.to - chart.from > 3 * 86400) return epochs.map((epoch) => day.format(at(epoch)));
-      const short = epochs.length > 1 && epochs[1] - epochs[0] < 60 ? seconds : clock;
-      return epochs.map((epoch, index) => {
-        const isNewDay = index === 0 || at(epochs[index - 1]).getDate() !== at(epoch).getDate();
-        return short.format(at(epoch)) + (isNewDay ? `\n${day.format(at(epoch))}` : "");
-      });
-    },
-  };
+export const instants = {
+  full: (epoch) => whole.format(Math.min(dateOf(epoch), Date.now())), // the middle of a step that is not over yet
+  axis: (epochs) => {
+    const step = epochs.length > 1 ? epochs[1] - epochs[0] : 3600;
+    if (step >= SHORTEST_DAY_S) return epochs.map((epoch) => day.format(dateOf(epoch)));
+    const short = step < 60 ? seconds : clock;
+    return epochs.map((epoch, index) => {
+      const isNewDay = index === 0 || dateOf(epochs[index - 1]).getDate() !== dateOf(epoch).getDate();
+      return short.format(dateOf(epoch)) + (isNewDay ? `\n${day.format(dateOf(epoch))}` : "");
+    });
+  },
+};
+
+function dateOf(epoch) {
+  return new Date(1000 * epoch);
 }
