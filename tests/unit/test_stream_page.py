@@ -164,7 +164,7 @@ async def test_what_is_wrong_and_what_to_do_stand_above_the_charts() -> None:
 async def test_what_nobody_is_alerted_of_is_told_while_it_lasts(risk_score: float, is_told: bool) -> None:
     house = await a_house()
     insight = an_insight(DISK, risk_score=70.0)
-    stream, finding = await house.scene.stream(DISK), a_finding(risk_score, insight.prediction_type)
+    stream, finding = await house.scene.stream(DISK), a_finding(risk_score)
     await house.table.table().update(items.stream_insight_update(stream, finding, insight))
     house.table.add(items.insight_item(insight))
     await house.watch.fleet.look_once()
