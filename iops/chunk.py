@@ -75,17 +75,41 @@ def decode(data: bytes, *, key: str, only: Container[str] | None = None) -> Wind
         raise DamagedChunk(key, str(error) or type(error).__name__) from error
 
 
+def join(rows: Sequence[bytes], *, only: Container[str] | None = None) -> Window:
+    """What `decode` makes of many chunks, as one window, in half the time; raises one of `columns.DAMAGE` where it
+    cannot."""
+    contents = [_contents(data) for data in rows]
+    window = columns.join_windows([(at_ms, packed) for _, at_ms, packed in contents], only=only)
+    start = 0
+    for version, at_ms, packed in contents:
+        for name, sizes in _sizes(version, packed, only).items():
+            window.columns[name][start : start + len(at_ms)] = sizes
+        start += len(at_ms)
+    return window
+
+
 def _decode(data: bytes, only: Container[str] | None) -> Window:
+    version, at_ms, packed = _contents(data)
+    window = columns.deltas_to_window(at_ms, packed, only=only)
+    window.columns.update(_sizes(version, packed, only))
+    return window
+
+
+def _contents(data: bytes) -> tuple[int, array[int], Any]:
     version = PLAIN_VERSION if data[:1] == bytes([PLAIN_VERSION]) else VERSION
     _, instants, packed = columns.unpack(data, version=version, limit_bytes=UNPACKED_LIMIT_BYTES)
-    at_ms = columns.deltas_to_instants(instants, limit=contract.BATCH_SAMPLES_LIMIT)
-    window = columns.deltas_to_window(at_ms, packed, only=only)
-    if only is not None and not any(name in only for name in columns.NAMES[SIZES]):
-        return window
-    if version != PLAIN_VERSION and all(column and None not in column for column in packed[RATES.start : SIZES.stop]):
-        for name, rates, left in zip(columns.NAMES[SIZES], packed[RATES], packed[SIZES], strict=True):
-            window.columns[name] = _add_foretold(list(accumulate(rates)), left)
-    return window
+    return version, columns.deltas_to_instants(instants, limit=contract.BATCH_SAMPLES_LIMIT), packed
+
+
+def _sizes(version: int, packed: Any, only: Container[str] | None) -> dict[str, array[float]]:
+    """The columns of bytes that are wanted, where they were foretold."""
+    wanted = [name for name in columns.NAMES[SIZES] if only is None or name in only]
+    if version == PLAIN_VERSION or not wanted:
+        return {}
+    if not all(column and None not in column for column in packed[RATES.start : SIZES.stop]):
+        return {}
+    of = zip(columns.NAMES[SIZES], packed[RATES], packed[SIZES], strict=True)
+    return {name: _add_foretold(list(accumulate(rates)), left) for name, rates, left in of if name in wanted}
 
 
 def _deltas_of(windows: Sequence[Window]) -> list[list[columns.Deltas | None]]:

@@ -24,6 +24,7 @@ Deltas = Sequence[int | None]
 Cube = NDArray[np.float64]  # [window, one of CHANNELS, sample], windows of equal length; NaN where null
 
 NAMES: Final = [channel.name for channel in CHANNELS]
+LARGEST_DELTA: Final = 2**40  # above every channel's largest value; the sum of a page of the table's fits an integer
 RESOLUTION: Final = np.array([[channel.steps_per_unit] for channel in CHANNELS], dtype=np.float64)
 
 # What reading damaged bytes raises.
@@ -97,6 +98,29 @@ def deltas_to_window(
     )
 
 
+def join_windows(
+    rows: Sequence[tuple[array[int], Any]], *, steps_per_unit: int | None = None, only: Container[str] | None = None
+) -> Window:
+    """What `deltas_to_window` makes of many rows, as one window: numpy's calls are paid once a column, not once a row.
+
+    Raises one of DAMAGE, also where a row does not follow the one before: then each has to be read by itself.
+    """
+    at_ms = array("q")
+    for instants, packed in rows:
+        if len(packed) > len(CHANNELS) or (at_ms and instants[0] <= at_ms[-1]):
+            raise ValueError(f"{len(packed)} columns, or from before the row before")
+        at_ms.extend(instants)
+    counts = [len(instants) for instants, _ in rows]
+    columns = dict.fromkeys(NAMES, array("d", [NAN]) * len(at_ms))
+    for place, channel in enumerate(CHANNELS):
+        if only is not None and channel.name not in only:
+            continue
+        deltas = [packed[place] if place < len(packed) else None for _, packed in rows]
+        if any(each is not None for each in deltas):
+            columns[channel.name] = _join_columns(deltas, steps_per_unit or channel.steps_per_unit, counts=counts)
+    return Window(at_ms, columns)
+
+
 def instants_to_deltas(at_ms: array[int]) -> list[int]:
     """The first instant, then how much later each next one is."""
     return [at_ms[0], *map(sub, at_ms[1:], at_ms)]
@@ -133,6 +157,27 @@ def deltas_to_column(deltas: Any, steps_per_unit: int, *, count: int) -> array[f
     if type(scaled) is float:
         raise TypeError("steps that are not whole")
     return column
+
+
+def _join_columns(rows: Sequence[Any], steps_per_unit: int, *, counts: Sequence[int]) -> array[float]:
+    flat: list[Any] = []
+    for deltas, count in zip(rows, counts, strict=True):
+        if deltas is not None and len(deltas) != count:
+            raise ValueError(f"{len(deltas)} of {count} values")
+        flat += [None] * count if deltas is None else deltas
+    found = np.array(flat, dtype=np.float64)  # NaN where nil
+    is_null = np.isnan(found)
+    found[is_null] = 0
+    if not (np.abs(found) <= LARGEST_DELTA).all():
+        raise ValueError("numbers larger than any channel has")
+    made = found.astype(np.int64)
+    if (made != found).any():
+        raise TypeError("steps that are not whole")
+    steps = made.cumsum()
+    starts = np.cumsum([0, *counts[:-1]])
+    values = (steps - np.repeat(steps[starts] - made[starts], counts)) / steps_per_unit
+    values[is_null] = np.nan
+    return array("d", values.tobytes())
 
 
 def _with_nulls(scaled: NDArray[np.float64]) -> Deltas | None:

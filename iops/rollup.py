@@ -9,9 +9,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from itertools import compress, pairwise
+from itertools import compress
 from operator import mul
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 
@@ -27,6 +27,7 @@ UNPACKED_LIMIT_BYTES: Final = 64 * 1024  # 60 minutes of 40 columns at msgpack's
 
 # What is a quantity of its interval, so that a minute has the sum of it; everything else is a level or a rate.
 TOTALS: Final = ("interval_s", "io_errors")
+COUNTED: Final = ("interval_s",)  # which is never null, so its count is that of the samples
 WEIGHED_BY: Final = {"read_await_ms": "read_iops", "write_await_ms": "write_iops"}
 
 
@@ -99,7 +100,8 @@ def encode(rollup: Rollup) -> bytes:
 
 
 def decode(data: bytes, *, key: str, only: Container[str] | None = None) -> Rollup:
-    """The minutes of a rollup, with all their channels or `only` some; the others are null.
+    """The minutes of a rollup: all of them, or the means of `only` some channels and how many samples there were (the
+    count of `interval_s`); all else is null.
 
     Raises DamagedRollup, naming `key`, for what is damaged or of another shape than `encode` writes.
     """
@@ -109,18 +111,36 @@ def decode(data: bytes, *, key: str, only: Container[str] | None = None) -> Roll
         raise DamagedRollup(key, str(error) or type(error).__name__) from error
 
 
+def join(rows: Sequence[bytes], *, only: Container[str] | None = None) -> Rollup:
+    """What `decode` makes of many rows, as one, in half the time; raises one of `columns.DAMAGE` where it cannot."""
+    contents = [_contents(data) for data in rows]
+    means, maxima, counts = ([(at_ms, parts[place]) for at_ms, parts in contents] for place in range(3))
+    return Rollup(
+        columns.join_windows(means, only=only),
+        columns.join_windows(maxima, only=None if only is None else ()),
+        columns.join_windows(counts, steps_per_unit=1, only=None if only is None else COUNTED),
+    )
+
+
 def _decode(data: bytes, only: Container[str] | None) -> Rollup:
-    _, instants, means, maxima, counts = columns.unpack(data, version=VERSION, limit_bytes=UNPACKED_LIMIT_BYTES)
+    at_ms, (means, maxima, counts) = _contents(data)
+    return Rollup(
+        columns.deltas_to_window(at_ms, means, only=only),
+        columns.deltas_to_window(at_ms, maxima, only=None if only is None else ()),
+        columns.deltas_to_window(at_ms, counts, steps_per_unit=1, only=None if only is None else COUNTED),
+    )
+
+
+def _contents(data: bytes) -> tuple[array[int], list[Any]]:
+    _, instants, *parts = columns.unpack(data, version=VERSION, limit_bytes=UNPACKED_LIMIT_BYTES)
     at_ms = columns.deltas_to_instants(instants, limit=HOUR_MINUTES)
     if at_ms[0] // HOUR_MS != at_ms[-1] // HOUR_MS:
         raise ValueError("is of more than one hour")
-    if any(before // MINUTE_MS == after // MINUTE_MS for before, after in pairwise(at_ms)):
+    if len({at // MINUTE_MS for at in at_ms}) < len(at_ms):
         raise ValueError("has two rows of one minute")
-    return Rollup(
-        columns.deltas_to_window(at_ms, means, only=only),
-        columns.deltas_to_window(at_ms, maxima, only=only),
-        columns.deltas_to_window(at_ms, counts, steps_per_unit=1, only=only),
-    )
+    if len(parts) != 3:
+        raise ValueError(f"has {len(parts)} of 3 parts")
+    return at_ms, parts
 
 
 def _summarize(minute: Window, channel: Channel) -> tuple[float, float, int]:

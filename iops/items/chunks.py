@@ -1,13 +1,13 @@
 """Chunk rows: samples of one stream, at most one hour of the clock each."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from iops import chunk, contract
+from iops import chunk, columns, contract
 from iops.errors import DamagedChunk
 from iops.items.rows import Item, key_of, key_text, number
 from iops.rollup import HOUR_MS
-from iops.telemetry import Window
+from iops.telemetry import Window, merge_windows
 
 CHUNK_PREFIX: Final = "chunk#"
 LAST_INSTANT_MS: Final = 9_999_999_999_999  # all that fits the key's fixed width
@@ -40,9 +40,28 @@ def item_to_window(item: Item, *, only: Container[str] | None = None) -> Window:
     return chunk.decode(item["data"]["B"], key=key_text(item), only=only)
 
 
+def items_to_window(rows: Sequence[Item], *, only: Container[str] | None = None) -> tuple[Window, list[DamagedChunk]]:
+    """One window of many chunks, and what is missing in it because it cannot be read."""
+    try:
+        return chunk.join([row["data"]["B"] for row in rows], only=only), []
+    except (KeyError, *columns.DAMAGE):  # one is damaged, or they overlap
+        windows, damaged = [], []
+    for row in rows:
+        try:
+            windows.append(item_to_window(row, only=only))
+        except DamagedChunk as error:
+            damaged.append(error)
+    return merge_windows(windows), damaged
+
+
+def chunk_begins_ms(item: Item) -> int:
+    """A chunk's first sample."""
+    return int(item[contract.SORT_KEY]["S"].split("#")[1])
+
+
 def chunk_hour_ms(item: Item) -> int:
     """The hour of the clock that all samples of a chunk lie in: its first millisecond."""
-    return int(item[contract.SORT_KEY]["S"].split("#")[1]) // HOUR_MS * HOUR_MS
+    return chunk_begins_ms(item) // HOUR_MS * HOUR_MS
 
 
 def item_to_counters(item: Item) -> bytes | None:

@@ -1,14 +1,14 @@
 """Rollup rows, one an hour and stream, and the marks that ask for an hour to be rolled up again."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final
 
-from iops import contract, rollup
+from iops import columns, contract, rollup
 from iops.baseline import MINUTE_MS
 from iops.errors import DamagedRollup
 from iops.items.chunks import LAST_INSTANT_MS
 from iops.items.rows import Item, beginning_query, key_of, key_text, number
-from iops.rollup import HOUR_MS, Rollup
+from iops.rollup import HOUR_MS, Rollup, merge_rollups
 
 ROLLUP_PREFIX: Final = "rollup#"  # then the hour's first epoch ms at fixed width, as a chunk's key has it
 LATE_PREFIX: Final = "late#"  # then the hour's first epoch ms, `#`, and the minute in which the mark was set
@@ -38,6 +38,20 @@ def item_to_rollup(item: Item, *, only: Container[str] | None = None) -> Rollup:
     if "data" not in item:
         raise DamagedRollup(key_text(item), "has no data")
     return rollup.decode(item["data"]["B"], key=key_text(item), only=only)
+
+
+def items_to_rollup(rows: Sequence[Item], *, only: Container[str] | None = None) -> tuple[Rollup, list[DamagedRollup]]:
+    """One rollup of many rows, and what is missing in it because it cannot be read."""
+    try:
+        return rollup.join([row["data"]["B"] for row in rows], only=only), []
+    except (KeyError, *columns.DAMAGE):
+        rollups, damaged = [], []
+    for row in rows:
+        try:
+            rollups.append(item_to_rollup(row, only=only))
+        except DamagedRollup as error:
+            damaged.append(error)
+    return merge_rollups(rollups), damaged
 
 
 def is_rollup(item: Item) -> bool:

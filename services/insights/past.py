@@ -17,9 +17,7 @@ from iops.errors import DamagedChunk
 from iops.evidence import ENOUGH_PEERS
 from iops.items import Item, Stream
 from iops.peers import quantile
-from iops.rollup import merge_rollups
 from iops.table import Table
-from iops.telemetry import merge_windows
 from services.insights.history import chunk_hours, minute_rows
 from services.insights.score import device_kind
 from services.insights.steps import MINUTE_S, Array, Means, Steps
@@ -96,21 +94,17 @@ def _band_of(peers: Sequence[dict[str, Array]]) -> Band | None:
 
 
 def _add(means: Means, rows: Sequence[Item], only: Container[str] | None) -> int:
-    """How many of the rows cannot be read: they must not hide the rest."""
-    windows, minutes = [], []
-    for row in rows:
-        try:
-            if items.is_rollup(row):
-                minutes.append(items.item_to_rollup(row, only=only))
-            else:
-                windows.append(items.item_to_window(row, only=only))
-        except DamagedChunk as error:
-            log.warning("row_left_out", key=error.key)
-    if minutes:
-        means.add_minutes(merge_rollups(minutes))
-    if windows:
-        means.add_samples(merge_windows(windows))
-    return len(rows) - len(windows) - len(minutes)
+    """How many of the rows, all of one kind, cannot be read: they must not hide the rest."""
+    damaged: Sequence[DamagedChunk]
+    if rows and items.is_rollup(rows[0]):
+        minutes, damaged = items.items_to_rollup(rows, only=only)
+        means.add_minutes(minutes)
+    else:
+        window, damaged = items.items_to_window(rows, only=only)
+        means.add_samples(window)
+    for error in damaged:
+        log.warning("row_left_out", key=error.key)
+    return len(damaged)
 
 
 def _kind_of(stream: Stream) -> str:

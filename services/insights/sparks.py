@@ -15,11 +15,11 @@ import structlog
 from iops import items
 from iops.baseline import MINUTE_MS, Summary, summarize
 from iops.clock import Clock, from_epoch_ms, to_epoch_ms
-from iops.errors import DamagedChunk, Unavailable
+from iops.errors import Unavailable
 from iops.items import Item
 from iops.minutes import AWAIT, minutes_of
 from iops.table import Table
-from iops.telemetry import Window, merge_windows
+from iops.telemetry import Window
 
 log = structlog.get_logger()
 
@@ -135,9 +135,8 @@ def make_spark(window: Window, *, now_ms: int, chunk_ms: int = 0) -> Spark | Non
 
 def _joined(known: Spark | None, rows: Sequence[Item], now_ms: int) -> Spark | None:
     """What was known, moved to now, and what newer chunks say; a minute that they hold a part of stays as it was."""
-    windows = [window for window in map(_decoded, rows) if window is not None]
-    merged = merge_windows(windows)
-    newest = make_spark(merged, now_ms=now_ms, chunk_ms=windows[-1].at_ms[0] if windows else 0)
+    merged, _ = items.items_to_window(rows)  # a damaged chunk must not hide the stream; the scorer reports it
+    newest = make_spark(merged, now_ms=now_ms, chunk_ms=items.chunk_begins_ms(rows[-1]) if rows else 0)
     if known is None or newest is None:
         return newest or _as_of(known, now_ms)
     before = _as_of(known, now_ms)
@@ -159,11 +158,3 @@ def _as_of(spark: Spark | None, now_ms: int) -> Spark | None:
     if moved == 0:
         return spark
     return replace(spark, await_ms=(*spark.await_ms[moved:], *(None,) * moved), looked_ms=now_ms)
-
-
-def _decoded(row: Item) -> Window | None:
-    """A damaged chunk must not hide the stream; the scorer reports it."""
-    try:
-        return items.item_to_window(row)
-    except DamagedChunk:
-        return None
