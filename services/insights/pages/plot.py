@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Final
 
@@ -110,8 +111,9 @@ def pictures(chart: Chart, plots: Sequence[Plot] = PLOTS) -> list[Picture]:
 
 def chart_data(chart: Chart, plots: Sequence[Plot] = PLOTS) -> str:
     """For the script, which would else ask for the same again; no `<` in it can end its element."""
-    data = {"chart": chart.model_dump(mode="json", by_alias=True), "plots": [asdict(plot) for plot in plots]}
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704 - escaped just here
+    lines = json.dumps([asdict(plot) for plot in plots], separators=(",", ":"))
+    data = f'{{"chart":{chart.model_dump_json(by_alias=True)},"plots":{lines}}}'
+    return Markup(data.replace("<", "\\u003c"))  # noqa: S704 - escaped just here
 
 
 def column_of(line: Line, chart: Chart) -> Column:
@@ -247,8 +249,15 @@ def _runs(column: Column) -> Iterator[range]:
 
 
 def _points(column: Column, run: range, top: float) -> list[str]:
-    width = WIDTH / len(column)
-    return [f"{(index + 0.5) * width:.4g} {_y(column[index] or 0.0, top):.4g}" for index in run]
+    places = _places(len(column))
+    return [f"{places[index]} {HEIGHT * (1 - min((column[index] or 0.0) / top, 1.0)):.4g}" for index in run]
+
+
+@lru_cache(maxsize=16)
+def _places(count: int) -> Sequence[str]:
+    """Where each of so many steps is drawn; a chart has at most 1,001."""
+    width = WIDTH / count
+    return [f"{(index + 0.5) * width:.4g}" for index in range(count)]
 
 
 def _y(value: float, top: float) -> float:
