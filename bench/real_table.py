@@ -16,7 +16,7 @@ import aiohttp
 from aiobotocore.credentials import AioCredentials
 
 from bench import processes
-from iops.batch_write import BatchWriter
+from iops.dynamo import Dynamo
 from iops.table import Table
 from local import ministack, resources
 from local.errors import CannotRun, SetupFailed
@@ -78,7 +78,7 @@ async def opened(table_url: str) -> AsyncIterator[Table]:
         resources.open_client("dynamodb", table_url) as client,
     ):
         credentials = AioCredentials(resources.ACCESS_KEY, resources.ACCESS_KEY)
-        yield Table(client, BatchWriter(session, credentials, endpoint_url=table_url, region=resources.REGION))
+        yield Table(client, Dynamo(session, credentials, endpoint_url=table_url, region=resources.REGION))
 
 
 def _table(port: int) -> Child:

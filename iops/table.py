@@ -19,7 +19,7 @@ from tenacity import (
 from iops import contract, items
 from iops.auth import Caller
 from iops.aws import CONNECTIONS, naming_failures, open_client
-from iops.batch_write import BatchWriter, open_credentials
+from iops.dynamo import Dynamo, open_credentials
 from iops.errors import TableUnavailable
 from iops.items import Item, Where
 from iops.settings import ServiceSettings
@@ -47,10 +47,10 @@ class Table:
     deadline and know whether repeating is safe.
     """
 
-    def __init__(self, client: "DynamoDBClient", writer: BatchWriter | None = None) -> None:
-        """`writer` is for who writes much: without one, BatchWriteItem goes through the client too."""
+    def __init__(self, client: "DynamoDBClient", dynamo: Dynamo | None = None) -> None:
+        """`dynamo` is asked what is asked all the time; without one, that goes through the client too."""
         self._client = client
-        self._writer = writer
+        self._dynamo = dynamo or client
 
     async def put_all(self, items: Sequence[Item], *, deadline_s: float) -> None:
         """Stores up to 25 items of different keys, resending what DynamoDB leaves over until `deadline_s` has passed.
@@ -104,7 +104,7 @@ class Table:
 
         async def read() -> Item | None:
             with naming_failures(TableUnavailable, "GetItem"):
-                reply = await self._client.get_item(TableName=contract.TABLE_NAME, Key=key, ConsistentRead=True)
+                reply = await self._dynamo.get_item(TableName=contract.TABLE_NAME, Key=key, ConsistentRead=True)
             return dict(reply["Item"]) if "Item" in reply else None
 
         return await _repeating(read)
@@ -124,7 +124,7 @@ class Table:
 
         async def read() -> tuple[list[Item], Item | None]:
             with naming_failures(TableUnavailable, "Query"):
-                reply = await self._client.query(TableName=contract.TABLE_NAME, **request)
+                reply = await self._dynamo.query(TableName=contract.TABLE_NAME, **request)
             return [dict(item) for item in reply["Items"]], reply.get("LastEvaluatedKey")
 
         return await _repeating(read)
@@ -176,25 +176,24 @@ class Table:
 
     async def _write_once(self, left: list[Any]) -> list[Any]:
         with naming_failures(TableUnavailable, "BatchWriteItem"):
-            if self._writer is not None:
-                return await self._writer.write(left)
-            reply = await self._client.batch_write_item(RequestItems={contract.TABLE_NAME: left})
-        return list(reply["UnprocessedItems"].get(contract.TABLE_NAME, []))
+            reply = await self._dynamo.batch_write_item(RequestItems={contract.TABLE_NAME: left})
+        return list(reply.get("UnprocessedItems", {}).get(contract.TABLE_NAME, []))
 
 
 @asynccontextmanager
-async def open_table(settings: ServiceSettings, *, writes_much: bool = False) -> AsyncIterator[Table]:
-    """The table through one long-lived client, and a second, leaner one for who writes much."""
-    async with open_client("dynamodb", settings) as client:
-        if not writes_much:
-            yield Table(client)
-            return
-        timeout = aiohttp.ClientTimeout(total=2 * settings.aws_timeout_s, connect=settings.aws_timeout_s)
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-            url = settings.aws_endpoint_url or client.meta.endpoint_url
-            credentials = await open_credentials()
-            yield Table(client, BatchWriter(session, credentials, endpoint_url=url, region=settings.aws_region))
+async def open_table(settings: ServiceSettings) -> AsyncIterator[Table]:
+    """The table through one long-lived client, and a leaner one for what is asked all the time."""
+    timeout = aiohttp.ClientTimeout(
+        total=2 * settings.aws_timeout_s, connect=settings.aws_timeout_s, sock_read=settings.aws_timeout_s
+    )
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with (
+        open_client("dynamodb", settings) as client,
+        aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session,
+    ):
+        url = settings.aws_endpoint_url or client.meta.endpoint_url
+        credentials = await open_credentials()
+        yield Table(client, Dynamo(session, credentials, endpoint_url=url, region=settings.aws_region))
 
 
 def readable(rows: Iterable[Item], read: Callable[[Item], Result]) -> list[Result]:

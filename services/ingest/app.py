@@ -43,7 +43,7 @@ def create_app(settings: IngestSettings | None = None, now: Clock = clock.now) -
         # Outside in: the clients outlive the loops that use them, and by the time the loops end the server has
         # answered every request, so nothing waits in the queue ahead of the table.
         async with (
-            open_table(configured, writes_much=True) as table,
+            open_table(configured) as table,
             open_scoring_queue(configured) as queue,
             open_gate(configured, table, now, metrics) as app.state.gate,
         ):

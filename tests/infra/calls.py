@@ -46,7 +46,7 @@ PARTS: Final[Mapping[str, str]] = {
     "ConditionCheck": "dynamodb:ConditionCheckItem",
 }
 TRANSACTIONS: Final = "transact_write_items"
-CLIENTS: Final = frozenset({"_client", "client", "_sqs", "_sns", "sqs", "sns"})
+CLIENTS: Final = frozenset({"_client", "_dynamo", "client", "_sqs", "_sns", "sqs", "sns"})
 # Our own classes in front of clients: whose methods count only where somebody calls them.
 FRONTS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     TABLE: {

@@ -1,4 +1,4 @@
-"""BatchWriteItem by hand: signed as the SDK signs, and every answer read as the SDK would."""
+"""DynamoDB asked by hand: signed as the SDK signs, and every answer read as the SDK would."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from iops.aws import is_passing, naming_failures
-from iops.batch_write import BatchWriter
 from iops.contract import TABLE_NAME
+from iops.dynamo import Dynamo
 from iops.errors import TableUnavailable
 
 ROW = {"PutRequest": {"Item": {"entity_id": {"S": "web-1:sda"}, "data": {"B": b"\x00\xff"}}}}
@@ -44,15 +44,15 @@ def endpoint() -> Endpoint:
 
 
 @pytest.fixture
-async def writer(endpoint: Endpoint) -> AsyncIterator[BatchWriter]:
+async def dynamo(endpoint: Endpoint) -> AsyncIterator[Dynamo]:
     app = web.Application()
     app.router.add_post("/", endpoint.handle)
     async with TestServer(app, host="127.0.0.1") as server, aiohttp.ClientSession() as session:
-        yield BatchWriter(session, FrozenCredentials(), endpoint_url=str(server.make_url("/")), region="us-east-1")
+        yield Dynamo(session, FrozenCredentials(), endpoint_url=str(server.make_url("/")), region="us-east-1")
 
 
-async def test_rows_arrive_as_dynamodb_wants_them_and_signed(endpoint: Endpoint, writer: BatchWriter) -> None:
-    assert await writer.write([ROW]) == []
+async def test_rows_arrive_as_dynamodb_wants_them_and_signed(endpoint: Endpoint, dynamo: Dynamo) -> None:
+    assert await dynamo.batch_write_item(RequestItems={TABLE_NAME: [ROW]}) == {"UnprocessedItems": {}}
 
     (sent,) = endpoint.body["RequestItems"][TABLE_NAME]
     assert base64.b64decode(sent["PutRequest"]["Item"]["data"]["B"]) == b"\x00\xff"
@@ -62,12 +62,12 @@ async def test_rows_arrive_as_dynamodb_wants_them_and_signed(endpoint: Endpoint,
     assert "x-amz-target" in endpoint.headers["Authorization"], "the target is signed"
 
 
-async def test_what_is_left_over_can_be_sent_again_as_it_came(endpoint: Endpoint, writer: BatchWriter) -> None:
+async def test_what_is_left_over_can_be_sent_again_as_it_came(endpoint: Endpoint, dynamo: Dynamo) -> None:
     left = {"PutRequest": {"Item": {"entity_id": {"S": "web-1:sda"}, "data": {"B": "AP8="}}}}
     endpoint.answer = json.dumps({"UnprocessedItems": {TABLE_NAME: [left]}}).encode()
 
-    assert await writer.write([ROW]) == [left]
-    await writer.write([left])
+    assert await dynamo.batch_write_item(RequestItems={TABLE_NAME: [ROW]}) == {"UnprocessedItems": {TABLE_NAME: [left]}}
+    await dynamo.batch_write_item(RequestItems={TABLE_NAME: [left]})
     assert endpoint.body["RequestItems"][TABLE_NAME] == [left]
 
 
@@ -83,12 +83,12 @@ async def test_what_is_left_over_can_be_sent_again_as_it_came(endpoint: Endpoint
     ],
 )  # fmt: skip
 async def test_a_refusal_is_the_error_that_the_sdk_would_raise(
-    endpoint: Endpoint, writer: BatchWriter, status: int, answer: bytes, code: str, passes: bool
+    endpoint: Endpoint, dynamo: Dynamo, status: int, answer: bytes, code: str, passes: bool
 ) -> None:
     endpoint.status, endpoint.answer = status, answer
 
     with pytest.raises(ClientError) as caught:
-        await writer.write([ROW])
+        await dynamo.batch_write_item(RequestItems={TABLE_NAME: [ROW]})
 
     assert caught.value.response["Error"]["Code"] == code
     assert is_passing(caught.value) is passes
@@ -96,6 +96,42 @@ async def test_a_refusal_is_the_error_that_the_sdk_would_raise(
 
 async def test_nobody_there_is_a_table_that_is_away() -> None:
     async with aiohttp.ClientSession() as session:
-        writer = BatchWriter(session, FrozenCredentials(), endpoint_url="http://127.0.0.1:1", region="us-east-1")
+        dynamo = Dynamo(session, FrozenCredentials(), endpoint_url="http://127.0.0.1:1", region="us-east-1")
         with pytest.raises(TableUnavailable), naming_failures(TableUnavailable, "BatchWriteItem"):
-            await writer.write([ROW])
+            await dynamo.batch_write_item(RequestItems={TABLE_NAME: [ROW]})
+
+
+async def test_rows_are_read_as_the_sdk_reads_them(endpoint: Endpoint, dynamo: Dynamo) -> None:
+    row = {
+        "entity_id": {"S": "web-1:sda"},
+        "samples": {"N": "60"},
+        "data": {"B": "AP8="},
+        "ok": {"BOOL": True},
+        "gone": {"NULL": True},
+        "deep": {"M": {"list": {"L": [{"N": "1"}, {"B": "AQ=="}]}}},
+        "sets": {"BS": ["AQ=="]},
+    }
+    endpoint.answer = json.dumps({"Items": [row], "LastEvaluatedKey": {"data": {"B": "AP8="}}, "Count": 1}).encode()
+
+    answer = await dynamo.query(TableName=TABLE_NAME, ExclusiveStartKey={"data": {"B": b"\x00\xff"}}, Limit=1)
+
+    read = row | {"data": {"B": b"\x00\xff"}, "sets": {"BS": [b"\x01"]}}
+    read["deep"] = {"M": {"list": {"L": [{"N": "1"}, {"B": b"\x01"}]}}}
+    assert answer == {"Items": [read], "LastEvaluatedKey": {"data": {"B": b"\x00\xff"}}}
+    assert endpoint.headers["X-Amz-Target"] == "DynamoDB_20120810.Query"
+    assert endpoint.headers["Accept-Encoding"] == "identity", "nothing here unpacks"
+    assert endpoint.body["ExclusiveStartKey"] == {"data": {"B": "AP8="}}
+
+
+async def test_a_row_that_is_not_there_is_no_item(endpoint: Endpoint, dynamo: Dynamo) -> None:
+    endpoint.answer = b"{}"
+
+    assert await dynamo.get_item(TableName=TABLE_NAME, Key={"entity_id": {"S": "a"}}, ConsistentRead=True) == {}
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b'{"Items": 7}', b'{"Items": [{"data": {"B": "?"}}]}'])
+async def test_what_is_no_answer_is_a_table_that_is_away(endpoint: Endpoint, dynamo: Dynamo, answer: bytes) -> None:
+    endpoint.answer = answer
+
+    with pytest.raises(TableUnavailable), naming_failures(TableUnavailable, "Query"):
+        await dynamo.query(TableName=TABLE_NAME)
