@@ -115,13 +115,13 @@ def running_demo(product: Product, *, streams: int = STREAMS, alerts: int = 1) -
 
 @contextmanager
 def _running(command: list[str], environment: Mapping[str, str], output: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Asked to end as by Ctrl-C."""
+    """Asked to end by SIGTERM: a shell has what it starts in the background ignore Ctrl-C, and its children with it."""
     with subprocess.Popen(command, env=environment, stdout=output, stderr=output) as process:
         try:
             yield process
         finally:
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
             try:
                 process.wait(STOP_LIMIT_S)
             except subprocess.TimeoutExpired:

@@ -40,7 +40,7 @@ def test_it_says_so_and_leads_back_to_the_same_page(
     end(page)
 
     notice = page.get_by_role("alert").filter(has_text="You are signed out")
-    expect(notice).to_be_visible()
+    expect(notice).to_be_visible(timeout=15_000)  # it is renewed every 5 s
     expect(page.get_by_role("status")).to_have_text("signed out")
     assert axe.violations(page) == []
 
