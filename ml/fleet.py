@@ -11,6 +11,7 @@ from ml.demand import Demand
 from ml.device import GP3, HDD, KIB, NVME, DeviceClass
 
 HOST_CLASSES: Final = (NVME, GP3, NVME, GP3, HDD)  # in turn; the disks of one host are alike
+TRACED: Final = 2  # of those in turn: its host times every request; elsewhere there are only the kernel's counters
 QUIET_RATIO: Final = 0.1  # of the disks have next to nothing to do
 QUIET_IOPS: Final = (0.02, 0.5)
 NATURAL_LOAD: Final = 0.75  # of the capacity, that demand without a fault never exceeds
@@ -29,6 +30,7 @@ class Stream:
     service_factor: float  # no two disks are quite alike
     is_quiet: bool
     seed: int
+    has_percentiles: bool = False  # its latencies are measured one by one
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class Fleet:
                 service_factor=service_factor,
                 is_quiet=is_quiet,
                 seed=self.seed,
+                has_percentiles=index % len(HOST_CLASSES) == TRACED,
             )
 
 

@@ -12,6 +12,7 @@ import math
 import random
 from collections.abc import Iterator
 from datetime import datetime
+from statistics import NormalDist
 from typing import Final
 
 from iops.clock import from_epoch_ms, to_epoch_ms
@@ -26,6 +27,8 @@ DEMAND_NOISE: Final = 0.12  # of the logarithm, from interval to interval
 SERVICE_NOISE: Final = 0.10  # of the logarithm: caches, neighbours, temperature
 HICCUP_RATIO: Final = 0.004  # of the intervals see a flush or a garbage collection ...
 HICCUP_FACTORS: Final = (1.5, 4.0)  # ... that makes a healthy disk this much slower
+
+PERCENTILES: Final = {"latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 
 
 def samples(
@@ -63,7 +66,7 @@ def _sample(stream: Stream, at: datetime, interval_s: float, effect: Effect, rng
     read_ms = _await_ms(reads, load.read_ms + flow.wait_ms, stream.device.variation, effect, rng)
     write_ms = _await_ms(writes, load.write_ms + flow.wait_ms, stream.device.variation, effect, rng)
     open_now = open_requests(reads / interval_s, read_ms or 0) + open_requests(writes / interval_s, write_ms or 0)
-    return Sample(
+    sample = Sample(
         at=at,
         interval_s=interval_s,
         read_iops=round(reads / interval_s, 2),
@@ -77,6 +80,9 @@ def _sample(stream: Stream, at: datetime, interval_s: float, effect: Effect, rng
         in_flight=_poisson(open_now, rng),
         io_errors=_poisson((reads + writes) * effect.error_ratio, rng) if stream.device.counts_errors else None,
     )
+    if not stream.has_percentiles or reads + writes == 0:
+        return sample
+    return sample.model_copy(update=_percentiles(stream, load.mean_ms + flow.wait_ms, reads + writes, effect, rng))
 
 
 def _slowness(rng: random.Random) -> float:
@@ -184,6 +190,26 @@ def _await_ms(count: int, mean_ms: float, variation: float, effect: Effect, rng:
     slow = min(count, _poisson(count * effect.slow_ratio, rng)) if effect.slow_ratio else 0
     typical_ms = mean_ms * rng.lognormvariate(-sigma * sigma / 2, sigma)
     return max(0.001, round(typical_ms + slow / count * effect.slow_ms, 3))
+
+
+def _percentiles(stream: Stream, typical_ms: float, count: int, effect: Effect, rng: random.Random) -> dict[str, float]:
+    """As a host measures them that times every request; of few requests they are rough."""
+    noise = rng.lognormvariate(0, min(0.3, 1 / math.sqrt(count)))
+    variation = stream.device.variation
+    return {
+        name: round(noise * _percentile_ms(share, typical_ms, variation, effect), 3)
+        for name, share in PERCENTILES.items()
+    }
+
+
+def _percentile_ms(share: float, typical_ms: float, variation: float, effect: Effect) -> float:
+    """What that share of the requests stays below: times are lognormal, and a fault makes some requests slow."""
+    usual = 1 - effect.slow_ratio
+    is_slow = share > usual
+    place = (share - usual) / effect.slow_ratio if is_slow else share / usual
+    sigma = math.sqrt(math.log1p(variation**2))
+    above = NormalDist().inv_cdf(min(0.999, max(0.001, place)))
+    return typical_ms * math.exp(above * sigma - sigma**2 / 2) + (effect.slow_ms if is_slow else 0.0)
 
 
 def _bytes_s(count: int, mean_bytes: float, interval_s: float, rng: random.Random) -> float:

@@ -12,6 +12,7 @@ from typing import Final
 
 from cli.cost.line import Quantity
 from cli.cost.prices import MONTH_DAYS, MONTH_H, MONTH_S
+from cli.cost.screens import screen_reads
 
 MILLION: Final = 1e6
 GB: Final = 1e9
@@ -62,9 +63,6 @@ FIGURES_BYTES: Final = 500  # of the line a minute that carries a service's metr
 LOGGED_RATIO: Final = 0.01  # of the 202s (IOPS_LOG_RATIO)
 REQUEST_BYTES: Final = 2_500
 RESPONSE_BYTES: Final = 500
-SCREEN_H: Final = 176.0  # a month in which one screen is open: 8 h a working day
-SCREEN_STREAMS: Final = 50  # a page of the fleet
-SCREEN_EVERY_S: Final = 20.0  # between two reads of a stream's newest chunks, where another replica scores it
 MIRROR_EVERY_S: Final = 2.0  # between two looks at what changed, of streams and of alerts, half a unit each
 MIRRORS: Final = 2
 MIRROR_WHOLE_EVERY_S: Final = 600.0  # between two reads of every stream's row
@@ -166,14 +164,14 @@ def reads(fleet: Fleet, *, insights_tasks: float, alerts_tasks: float) -> Quanti
     absence = fleet.hosts * MONTH_S / 60 * ABSENCE_READS_PER_MINUTE * insights_tasks
     keys = min(fleet.requests, fleet.hosts * MONTH_S / 60)
     alerts = MONTH_S * ALERT_READS_PER_S * alerts_tasks
-    screen = SCREEN_H * 3600 / SCREEN_EVERY_S * min(SCREEN_STREAMS, fleet.streams) * 0.5
+    screens = screen_reads(fleet.streams)
     whole = MONTH_S / MIRROR_WHOLE_EVERY_S * fleet.streams * STREAM_READ_UNITS
     mirrors = insights_tasks * (MONTH_S / MIRROR_EVERY_S * MIRRORS * 0.5 + whole)
-    units = scoring + hourly + absence + keys + alerts + screen + mirrors + fleet.episodes * EPISODE_READ_UNITS
+    units = scoring + hourly + absence + keys + alerts + screens + mirrors + fleet.episodes * EPISODE_READ_UNITS
     how = (
         f"scoring {scoring / MILLION:.2f} + baselines and rollups {hourly / MILLION:.2f} + silent hosts"
-        f" {absence / MILLION:.2f} + keys {keys / MILLION:.2f} + outbox and timers {alerts / MILLION:.2f} + a screen"
-        f" {screen / MILLION:.2f} + the fleet in memory {mirrors / MILLION:.2f}"
+        f" {absence / MILLION:.2f} + keys {keys / MILLION:.2f} + outbox and timers {alerts / MILLION:.2f} + screens"
+        f" {screens / MILLION:.2f} + the fleet in memory {mirrors / MILLION:.2f}"
     )
     return Quantity(units / MILLION, how)
 

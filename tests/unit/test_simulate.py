@@ -1,6 +1,7 @@
 """The simulated fleet: deterministic, shows its faults, and hides nothing that is not there."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import fmean, median
 
@@ -34,6 +35,42 @@ def a_fault(kind: FaultKind) -> Fault:
 
 def read_await_ms(taken: list[Sample]) -> float:
     return fmean(sample.read_await_ms for sample in taken if sample.read_await_ms is not None)
+
+
+def a_traced_stream() -> Stream:
+    return next(s for s in FLEET.streams if s.has_percentiles and not s.is_quiet)
+
+
+def p99_ms(taken: list[Sample]) -> float:
+    return median(sample.latency_p99_ms for sample in taken if sample.latency_p99_ms is not None)
+
+
+def test_percentiles_are_measured_on_some_hosts_and_lie_above_the_mean() -> None:
+    traced = five_minutes(a_traced_stream())
+
+    assert {stream.peer_group for stream in FLEET.streams if stream.has_percentiles} == {"demo-03", "demo-08"}
+    for sample in traced:
+        assert sample.latency_p95_ms is not None
+        assert sample.latency_p99_ms is not None
+        assert sample.latency_p95_ms < sample.latency_p99_ms
+    assert p99_ms(traced) > 2 * read_await_ms(traced)
+    assert all(sample.latency_p99_ms is None for sample in five_minutes(a_stream("gp3")))
+
+
+def test_a_slow_tail_is_in_the_percentile_and_hardly_in_the_mean() -> None:
+    well, ill = (five_minutes(a_traced_stream(), fault) for fault in (None, a_fault(FaultKind.TAIL_LATENCY)))
+
+    assert p99_ms(well) < 5
+    assert p99_ms(ill) > 90
+    assert read_await_ms(ill) < 5
+
+
+def test_that_percentiles_are_measured_changes_nothing_else() -> None:
+    stream = a_traced_stream()
+    counted = five_minutes(replace(stream, has_percentiles=False))
+    bare = {"latency_p95_ms": None, "latency_p99_ms": None}
+
+    assert [sample.model_copy(update=bare) for sample in five_minutes(stream)] == counted
 
 
 def test_the_same_request_twice_gives_the_same_samples() -> None:
