@@ -127,7 +127,7 @@ def _sum_up(troubles: Sequence[Trouble]) -> str:
 
 def _table(reading: Reading) -> Iterator[Trouble]:
     if reading.why_unread is not None:
-        says = f"The table does not answer ({reading.why_unread}): nothing is stored, and nothing here is known"
+        says = f"The table does not answer ({reading.why_unread}): nothing is stored"
         yield Trouble(says=says, section="table-throttles")
 
 

@@ -104,6 +104,20 @@ def test_a_server_that_is_away_makes_the_page_say_its_age_until_it_is_back(
     expect(status).to_have_text("live", timeout=STALE_MS)
 
 
+def test_a_page_that_could_not_be_made_is_not_live_and_comes_by_itself(
+    open_page: Opener, watch: Watch, product: Product
+) -> None:
+    watch.expect(r"net::|status of 50\d")
+    page = open_page.blank()
+    with stopped(product, "ministack"):
+        page.goto("/ui/alerts")
+
+        expect(page.get_by_text("tries again by itself")).to_be_visible()
+        expect(page.locator("#freshness")).to_be_hidden()
+
+    expect(page.get_by_role("heading", name="Alerts")).to_be_attached(timeout=STALE_MS)
+
+
 def test_tabs_that_nobody_looks_at_hold_no_connection(page: Page) -> None:
     for _ in range(CONNECTIONS):
         page.evaluate(HIDE)

@@ -308,6 +308,7 @@ async def test_a_cursor_that_was_made_up_is_an_error_page(house: House, cursor: 
     page = await page_of(house, "/ui/alerts", status=400, cursor=cursor)
 
     assert "The list cannot go on from there" in page.said
+    assert "by itself" not in page.said
 
 
 async def test_before_the_alerts_are_read_the_page_says_so(house: House) -> None:
@@ -315,6 +316,7 @@ async def test_before_the_alerts_are_read_the_page_says_so(house: House) -> None
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert "the fleet is being read" in Page(answer.text).said
+    assert "This page tries again by itself, every 5 s." in Page(answer.text).said
 
 
 @pytest.mark.parametrize(("host", "streams"), [("web-1", "/?text=web-1"), (ALL_HOSTS, "/")])
