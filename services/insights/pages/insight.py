@@ -12,7 +12,7 @@ from iops import items
 from iops.alert import Alert, alert_id_of
 from iops.auth import Caller
 from iops.contract import INSIGHT_RISK_SCORE
-from iops.errors import InvalidQuery, IopsError, NotFound, Unavailable
+from iops.errors import DamagedRow, InvalidQuery, IopsError, NotFound, Unavailable
 from iops.insight import DISK_TROUBLES, Insight
 from iops.table import Table
 from services.insights.chart import Chart, Charts, TheCharts, chart_steps
@@ -73,7 +73,8 @@ async def _read_chart(charts: Charts, insight: Insight, caller: Caller) -> Chart
     try:
         stream = await find_stream(charts.table, insight.stream_id, caller)
         chart = await charts.read(stream, chart_steps(insight.window_from, insight.window_to, now=now))
-    except (NotFound, InvalidQuery, Unavailable):  # a host has no samples; a clock that was ahead makes no window
+    # A host has no samples; a clock that was ahead makes no window; a newer program may have written the stream.
+    except (NotFound, InvalidQuery, Unavailable, DamagedRow):
         return None
     if all(value is None for value in chart.series["iops"]):
         return None
