@@ -24,6 +24,7 @@ IopsError                  500 internal
 │       └── SlowDown       429 slow_down             a machine asks more often than it was told to
 ├── UnusableFile               unusable_file       a secret's file that is missing, or that others can read
 └── DamagedChunk           500 damaged_chunk       names the key
+    ├── DamagedRow             damaged_row         or of a newer program
     ├── DamagedRollup          damaged_rollup
     └── DamagedProfile         damaged_profile
 """
@@ -201,6 +202,12 @@ class DamagedChunk(IopsError):
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(f"{self.noun} {key}: {reason}")
         self.key = key
+
+
+class DamagedRow(DamagedChunk):
+    code = "damaged_row"
+    title = "A stored row cannot be read"
+    noun = "row"
 
 
 class DamagedRollup(DamagedChunk):

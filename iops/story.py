@@ -17,7 +17,7 @@ from iops.clock import from_epoch_ms
 from iops.contract import SORT_KEY, TIME_KEY
 from iops.errors import NotFound
 from iops.items.alerts import DELIVERY_PREFIX
-from iops.table import Table, readable
+from iops.table import Table, read_row, readable
 
 HISTORY_LIMIT: Final = 100  # changes shown; at 300 bytes each 8 read units
 MAILS_LIMIT: Final = 100  # of each page; at 1.5 KB each 38 read units
@@ -55,11 +55,11 @@ class MailView(BaseModel):
 
 
 async def read_alert(table: Table, alert_id: str, caller: Caller) -> Alert:
-    """One alert of the caller's, or NotFound."""
+    """One alert of the caller's. Raises NotFound, DamagedRow."""
     row = await table.get_own(items.key_of(f"alert#{alert_id}", "alert"), caller)
     if row is None:
         raise unknown(alert_id)
-    return items.item_to_alert(row)
+    return read_row(row, items.item_to_alert)
 
 
 def unknown(alert_id: str) -> NotFound:

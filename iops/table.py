@@ -20,7 +20,7 @@ from iops import contract, items
 from iops.auth import Caller
 from iops.aws import CONNECTIONS, naming_failures, open_client
 from iops.dynamo import Dynamo, open_credentials
-from iops.errors import TableUnavailable
+from iops.errors import DamagedRow, TableUnavailable
 from iops.items import Item, Where
 from iops.settings import ServiceSettings
 
@@ -205,6 +205,15 @@ def readable(rows: Iterable[Item], read: Callable[[Item], Result]) -> list[Resul
         except items.UNREADABLE as error:
             log.warning("row_unreadable", key=items.key_text(row), reason=type(error).__name__)
     return found
+
+
+def read_row(row: Item, read: Callable[[Item], Result]) -> Result:
+    """What the one row says that somebody asked for. Raises DamagedRow."""
+    try:
+        return read(row)
+    except items.UNREADABLE as error:
+        reason = "it is damaged, or of a newer version of this program"
+        raise DamagedRow(items.key_text(row), reason) from error
 
 
 async def _repeating(read: Callable[[], Awaitable[Result]]) -> Result:

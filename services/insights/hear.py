@@ -18,7 +18,7 @@ from iops.contract import INSIGHT_RISK_SCORE
 from iops.errors import Conflict, InvalidInput, NotFound, Problem
 from iops.insight import Feedback, Insight, PredictionType, Verdict
 from iops.items import Item, Stream, Word
-from iops.table import Table
+from iops.table import Table, read_row
 
 ATTEMPTS: Final = 5  # where another operator, or the scorer, writes at the same instant
 LONGEST_WAIT_S: Final = 0.05
@@ -42,11 +42,11 @@ class Said:
 
 
 async def read_insight(table: Table, insight_id: str, caller: Caller) -> Insight:
-    """One insight of the caller's, or NotFound."""
+    """One insight of the caller's. Raises NotFound, DamagedRow."""
     row = await table.get_own(items.key_of(f"insight#{insight_id}", "insight"), caller)
     if row is None:
         raise NotFound(f"there is no insight {insight_id!r}, or it is older than 90 days")
-    return items.item_to_insight(row)
+    return read_row(row, items.item_to_insight)
 
 
 async def read_words(table: Table, insight_id: str) -> list[Word]:

@@ -21,7 +21,7 @@ from iops.insight import Feedback, Insight, PredictionType
 from iops.items import Item, Stream
 from iops.problems import error_responses
 from iops.rollup import Rollup
-from iops.table import Table, readable
+from iops.table import Table, read_row, readable
 from iops.telemetry import Sample, Window, row_to_dict
 from services.insights.hear import read_insight, read_words
 from services.insights.history import Span, read_minutes, read_samples
@@ -221,11 +221,12 @@ async def get_insight(service: Service, caller: Viewer, insight_id: Annotated[st
 
 
 async def find_stream(table: Table, stream_id: str, caller: Caller) -> Stream:
-    """A stream's row; raises NotFound where nothing was ever received from it, or it is not the caller's."""
+    """A stream's row; raises NotFound where nothing was ever received from it, or it is not the caller's,
+    and DamagedRow."""
     row = await table.get_own(items.key_of(stream_id, "stream"), caller)
     if row is None:
         raise NotFound(f"nothing was ever received from a stream {stream_id!r}")
-    return items.item_to_stream(row)
+    return read_row(row, items.item_to_stream)
 
 
 async def _view(service: Insights, stream: Stream) -> StreamView:

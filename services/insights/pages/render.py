@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from iops.auth import Caller, Role
-from iops.clock import now as wall_clock
 from iops.clock import to_epoch_ms
 from iops.errors import IopsError, Unavailable
 from iops.gate import CALLER
@@ -187,6 +186,7 @@ ENVIRONMENT.filters |= {
     "ago": ago,
     "bytes_s": bytes_s,
     "duration": duration,
+    "epoch_ms": to_epoch_ms,
     "instant": instant,
     "level": level,
     "line": line,
@@ -198,8 +198,4 @@ ENVIRONMENT.filters |= {
     "usd": usd,
     "words": words,
 }
-ENVIRONMENT.globals |= {
-    "asset": assets.url_of,
-    "has_vendor": assets.has_vendor,
-    "now_ms": lambda: to_epoch_ms(wall_clock()),
-}
+ENVIRONMENT.globals |= {"asset": assets.url_of, "has_vendor": assets.has_vendor}

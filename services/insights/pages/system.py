@@ -15,4 +15,5 @@ router = APIRouter(include_in_schema=False)
 @router.get("/ui/system")
 async def show_system(request: Request, bureau: TheBureau, caller: PageViewer) -> HTMLResponse:
     """As GET /system answers the caller."""
-    return render(request, "system.html", system=await bureau.read(caller))
+    system = await bureau.read(caller)
+    return render(request, "system.html", system=system, now=system.at)

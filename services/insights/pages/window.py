@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from iops.auth import Caller
-from iops.errors import InvalidQuery, NotFound, Unavailable
+from iops.errors import DamagedRow, InvalidQuery, NotFound, Unavailable
 from services.insights.chart import Chart, Charts, chart_steps
 from services.insights.routes import find_stream
 
@@ -21,7 +21,8 @@ async def read_chart(
     try:
         stream = await find_stream(charts.table, stream_id, caller)
         chart = await charts.read(stream, chart_steps(from_at, to_at, now=now))
-    except (NotFound, InvalidQuery, Unavailable):  # a host has no samples; a clock that was ahead makes no window
+    # A host has no samples; a clock that was ahead makes no window; a newer program may have written the stream.
+    except (NotFound, InvalidQuery, Unavailable, DamagedRow):
         return None
     if all(value is None for value in chart.series["iops"]):
         return None

@@ -1,7 +1,7 @@
 // Instants: local with UTC on hover; "12 s ago" goes on counting, by the server's clock.
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-const behindMs = Number(document.documentElement.dataset.nowMs) - Date.now(); // of a clock that is wrong, hours
+const behindMs = Number(document.documentElement.dataset.nowMs ?? Date.now()) - Date.now(); // hours where a clock is wrong
 
 /** The present by the server's clock, in which samples are. */
 export function nowMs() {
