@@ -156,13 +156,23 @@ class Absence:
         self._listed_at = now
 
     async def _hear_all(self, now_ms: int) -> dict[str, Heard]:
+        """Without hosts whose samples could not be read now. Raises Unavailable where those are most."""
         slots = asyncio.Semaphore(HOSTS_AT_ONCE)
+        unread: list[Unavailable] = []
 
         async def hear(host: Host) -> Heard | None:
             async with slots:
-                return await self._hear(host, now_ms)
+                try:
+                    return await self._hear(host, now_ms)
+                except Unavailable as error:
+                    unread.append(error)
+                    return None
 
         found = await asyncio.gather(*map(hear, self._hosts.values()))
+        if unread:
+            log.warning("hosts_not_read", hosts=len(unread), reason=unread[0].detail)
+        if 2 * len(unread) > len(found):
+            raise unread[0]
         return {name: each for name, each in zip(self._hosts, found, strict=True) if each is not None}
 
     async def _hear(self, host: Host, now_ms: int) -> Heard | None:

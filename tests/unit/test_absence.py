@@ -1,6 +1,7 @@
 """Silent agents: one alert per host, none for what is slow, simulated, long gone, or everybody's fault."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -8,21 +9,33 @@ from pydantic import ValidationError
 from iops import items
 from iops.clock import to_epoch_ms
 from iops.insight import Insight, PredictionType
+from iops.items import Item
 from iops.observability import Metrics
 from services.insights.absence import Absence
 from services.insights.answer import Answer
 from tests.unit.builders import AT, a_batch, a_window
-from tests.unit.fakes import FakeTable
+from tests.unit.fakes import FakeTable, aws_error
 from tests.unit.speaking import WORDS
 
 WEB_1 = ("web-1:sda", "web-1:sdb")
+
+
+class PatchyTable(FakeTable):
+    """Does not answer for one stream."""
+
+    unreadable: str | None = None
+
+    async def query(self, *, TableName: str, **request: Any) -> Item:  # noqa: N803
+        if {"S": self.unreadable} in request["ExpressionAttributeValues"].values():
+            raise aws_error("ThrottlingException")
+        return await super().query(TableName=TableName, **request)
 
 
 class World:
     """Hosts that send, and replicas that listen, on one clock."""
 
     def __init__(self, *streams: str, **labels: str) -> None:
-        self.fake, self.now = FakeTable(), AT
+        self.fake, self.now = PatchyTable(), AT
         self.streams = streams
         self.labels = labels
         self.replica, self.other = self.a_replica(), self.a_replica()
@@ -68,6 +81,19 @@ async def test_a_host_that_falls_silent_is_told_once_by_any_number_of_replicas()
     assert insight.title == "web-1 sends no samples any more"
     assert "the last sample is 180 s old; it usually takes one every 2 s; 2 of its streams" in insight.explanation
     assert [items.item_to_insight(row) for row in world.fake.of_type("outbox")] == [insight]
+
+
+async def test_a_host_that_cannot_be_read_keeps_no_other_from_being_missed() -> None:
+    world = World(*WEB_1, "web-2:sda", "web-3:sda", "web-4:sda")
+    world.fake.unreadable = "web-4:sda"
+    await world.send()
+
+    await world.wait(5, "web-2:sda", "web-3:sda")
+    assert world.told() == [("web-1", 80)]
+    world.fake.unreadable = None
+    await world.wait(1, "web-2:sda", "web-3:sda")
+
+    assert world.told() == [("web-1", 80), ("web-4", 80)]
 
 
 async def test_one_disk_that_speaks_is_an_agent_that_speaks() -> None:
