@@ -13,6 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from iops import clock
 from iops.bus import ScoringQueue, open_scoring_queue
 from iops.clock import Clock
+from iops.collector import rare_collections
 from iops.emf import telling
 from iops.flags import FlagReader, open_flags
 from iops.gate import Gate, OpenGate, open_gate
@@ -80,7 +81,8 @@ def create_app(settings: InsightsSettings | None = None, now: Clock = clock.now)
             health.checks["table"] = parts.table.check
             pulse = beating(configured, "insights", table=parts.table, health=health, metrics=metrics, clock=now)
             async with running(health, **_loops(parts, configured, now, metrics), **pulse):
-                yield
+                with rare_collections():
+                    yield
 
     routers = [routes.router, analyse.router, feedback.router, costs.router, tiers.router]
     routers += [audit.router, key_routes.router, fleet_routes.router, chart.router, prometheus.router, system.router]
