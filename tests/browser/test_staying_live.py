@@ -32,6 +32,10 @@ SLEEP = """async () => {
 NOTE_ALERTS = (
     "document.addEventListener('iops:alerts', ({ detail }) => (window.told ??= []).push(...(detail.ids ?? [])))"
 )
+OPEN_MEANWHILE = """document.body.addEventListener("htmx:beforeOnLoad", () => {
+  document.querySelector("details:has([name=scope])").open = true;
+  document.body.addEventListener("htmx:afterRequest", () => setTimeout(() => (window.isRenewed = true), 500));
+}, { once: true })"""
 CONNECTIONS = 6  # to one server, of all tabs of a browser together
 
 
@@ -83,6 +87,18 @@ def test_an_alert_that_fires_while_somebody_types_is_on_the_page_after_that(
     form.click()
 
     expect(page.locator("section[data-card]", has_text="typed-1:sda")).to_be_visible(timeout=15_000)
+
+
+def test_a_form_that_is_opened_while_the_page_is_renewed_stays_open(open_page: Opener, product: Product) -> None:
+    page = open_page("/ui/alerts?peer_group=typed-2")
+    page.evaluate(OPEN_MEANWHILE)
+    product.stalled_alert("typed-2:sda")
+    block_until(lambda: bool(page.evaluate("window.isRenewed")))
+
+    expect(page.get_by_label("Its name")).to_be_visible()
+
+    page.locator("summary", has_text="New silence").click()
+    expect(page.locator("section[data-card]", has_text="typed-2:sda")).to_be_visible(timeout=15_000)
 
 
 def has_alert(product: Product, text: str) -> bool:

@@ -10,11 +10,13 @@ let heardAt = Date.now(); // as of when is what the server last said
 let renewedAt = Date.now();
 let isFailing = false; // the page could not be renewed when that was tried last
 let isOwed = false; // it was to be renewed while somebody typed in it
+let focused = null; // as it is renewed
 let waiting = null;
 
 /** Listens for `streams`, `alerts` and `tick`; each becomes an event `iops:<name>` of the document. */
 export function listen() {
   document.body.addEventListener("htmx:afterSwap", (event) => localize(event.detail.target.parentElement ?? document));
+  document.body.addEventListener("htmx:beforeSwap", keepWhatIsTyped);
   heard(ageOf(document.getElementById("live")));
   connect();
   setInterval(poll, POLL_MS);
@@ -108,7 +110,7 @@ export async function swap(live) {
   isOwed = isBusy(live);
   if (isOwed) return;
   renewedAt = Date.now();
-  const focused = focusKey(live);
+  focused = null;
   isFailing = true; // until an answer says otherwise
   const note = ({ detail }) => {
     isFailing = !detail.successful;
@@ -126,7 +128,15 @@ export async function swap(live) {
     return; // the server is away; the age says so
   }
   if (!isFailing) heard(ageOf(document.getElementById("live")));
-  restoreFocus(focused);
+  if (!isOwed) restoreFocus(focused);
+}
+
+/** Somebody may have begun to while the answer was under way. */
+function keepWhatIsTyped({ detail }) {
+  if (detail.target.id !== "live") return;
+  isOwed = isBusy(detail.target);
+  if (isOwed) detail.shouldSwap = false;
+  else focused = focusKey(detail.target);
 }
 
 /** Somebody is typing there, or an answer is under way: it is renewed later. */
