@@ -33,6 +33,12 @@ def test_a_slash_searches_and_escape_leaves_the_field(page: Page) -> None:
     expect(page.get_by_label("Search")).not_to_be_focused()
 
 
+def test_the_button_of_the_keys_says_what_it_is(page: Page) -> None:
+    page.get_by_role("button", name="Keyboard").click()
+
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+
+
 def test_a_question_mark_explains_the_keys_until_escape(page: Page) -> None:
     help_ = page.get_by_role("dialog", name="Keyboard")
 
