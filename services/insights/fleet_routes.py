@@ -36,7 +36,7 @@ LOOK_S: Final = 0.5
 LISTEN_S: Final = 50.0  # then a browser comes again: balancers end what is long
 AGAIN_MS: Final = 1_000
 LISTENERS: Final = 64  # at once in a process; half of the connections that the laptop's gateway has to a service
-LISTENERS_EACH: Final = 12  # of one key or person: two browsers full, which have six connections to a server each
+LISTENERS_EACH: Final = LISTENERS // 2  # of one key or person: a wall of screens often shares one
 NAMED: Final = 100  # of what changed; of more it is only said that much did
 
 
