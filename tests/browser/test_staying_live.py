@@ -21,6 +21,11 @@ STALE_MS = 30_000.0  # 15 s of silence, and a busy machine
 HIDE = "Object.defineProperty(document, 'hidden', {value: true}); document.dispatchEvent(new Event('visibilitychange'))"
 LOOK = """document.dispatchEvent(new CustomEvent("iops:streams", {
   detail: { ids: [document.getElementById("charts").dataset.stream] } }))"""
+# What a chart's legend says of an instant.
+INSTANT = """async (epoch) => {
+  const script = document.querySelector('script[src$="/stream.js"]').src;
+  return (await import(script.replace("stream.js", "units.js"))).instants.full(epoch);
+}"""
 # A chart of two steps goes on with two others that begin an hour later.
 SLEEP = """async () => {
   const script = document.querySelector('script[src$="/stream.js"]').src;
@@ -167,6 +172,8 @@ def test_a_browser_whose_clock_is_wrong_goes_by_the_servers(open_page: Opener, p
 
     assert chart.value.status == 200
     expect(page.locator("#live [data-ago]").first).to_have_text(re.compile(r"^([1-9]\d? s|1 min) ago$"))
+    at = now() - timedelta(minutes=1)
+    assert at.strftime("%I:%M:%S").lstrip("0") in page.evaluate(INSTANT, at.timestamp()).lstrip("0")
 
 
 def test_a_laptop_that_slept_longer_than_the_range_draws_only_what_is_new(open_page: Opener, product: Product) -> None:

@@ -1,4 +1,6 @@
 // Numbers and instants of charts as people read them, as the server writes them.
+import { nowMs } from "./times.js";
+
 const FACTORS = [
   [1e9, "G"],
   [1e6, "M"],
@@ -43,7 +45,7 @@ function digits(value) {
 
 /** What writes instants of a chart: on its axis as short as its range allows, with the day where that begins. */
 export const instants = {
-  full: (epoch) => whole.format(Math.min(dateOf(epoch), Date.now())), // the middle of a step that is not over yet
+  full: (epoch) => whole.format(Math.min(dateOf(epoch), nowMs())), // the middle of a step that is not over yet
   axis: (epochs) => {
     const step = epochs.length > 1 ? epochs[1] - epochs[0] : 3600;
     if (step >= SHORTEST_DAY_S) return epochs.map((epoch) => day.format(dateOf(epoch)));
