@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 # Under `no-referrer` a browser says `Origin: null` of a form, and a form without our origin is refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin"}
+THREE_DIGITS: Final = Context(prec=3, rounding=ROUND_HALF_UP)
 NONE: Final = "-"  # what stands where nothing was measured
 
 
@@ -81,14 +83,17 @@ def duration(seconds: float) -> str:
 
 
 def quantity(value: float | None, unit: str = "") -> str:
-    """Three digits and the unit; a dash where nothing was measured.
+    """Three digits and the unit; a dash where nothing was measured. Halves go up, as in the browser (units.js).
 
-    >>> quantity(0.4213, "ms"), quantity(22.26), quantity(3012.4, "/s"), quantity(None, "ms")
-    ('0.421 ms', '22.3', '3,012 /s', '-')
+    >>> quantity(0.4213, "ms"), quantity(22.25), quantity(812.5), quantity(3012.4, "/s"), quantity(None, "ms")
+    ('0.421 ms', '22.3', '813', '3,012 /s', '-')
     """
     if value is None:
         return NONE
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        text = f"{math.floor(value + 0.5):,}"
+    else:
+        text = f"{float(THREE_DIGITS.create_decimal_from_float(value)):.3g}"
     return f"{text} {unit}".rstrip()
 
 
@@ -122,10 +127,10 @@ def bytes_s(value: float | None) -> str:
 
 def percent(ratio: float | None) -> str:
     """
-    >>> percent(0.143), percent(1)
-    ('14 %', '100 %')
+    >>> percent(0.143), percent(0.125), percent(1)
+    ('14 %', '13 %', '100 %')
     """
-    return NONE if ratio is None else f"{ratio * 100:.0f} %"
+    return NONE if ratio is None else f"{math.floor(100 * ratio + 0.5)} %"
 
 
 def words(name: str | None) -> str:
