@@ -53,7 +53,7 @@ format: setup ## format the code
 test: setup ## run every test this machine can run; skipped ones say why
 	$(BIN)/pytest
 
-test-unit: setup ## run the unit layer: no network, 20 s on two cores
+test-unit: setup ## run the unit layer: no network, 50 s on two cores
 	$(BIN)/pytest --numprocesses auto --quiet tests/unit iops services ml bench cli --doctest-modules
 
 test-nightly: setup ## crash and fault the alerts at random for 10,000 steps

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cli.lists import first_fact
 from cli.screen import plain
 from cli.server import Row
+from iops.insight import cut_risk
 from ml.plan import Plan
 
 
@@ -27,7 +28,7 @@ class Sighting:
     def to_line(self) -> str:
         """As a person reads it."""
         when = f"{self.after_s:+6.0f} s" if self.after_s is not None else "  false "
-        return f"{when}  {self.stream_id}  {self.prediction_type}  risk {self.risk_score:.0f}  {self.fact}"
+        return f"{when}  {self.stream_id}  {self.prediction_type}  risk {cut_risk(self.risk_score)}  {self.fact}"
 
     def to_row(self) -> Row:
         """As a program reads it."""

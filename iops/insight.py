@@ -9,6 +9,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 RiskScore = Annotated[float, Field(ge=0, le=100)]
 
 
+def cut_risk(risk_score: float) -> int:
+    """A risk as a whole number, never rounded up to one that reaches people.
+
+    >>> cut_risk(79.9), cut_risk(80.0)
+    (79, 80)
+    """
+    return int(risk_score)
+
+
 class PredictionType(StrEnum):
     """What is wrong, in the field's own terms."""
 

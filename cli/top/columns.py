@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.screen import plain
 from cli.top.rows import StreamRow
 from iops.contract import INSIGHT_RISK_SCORE, PAGE_RISK_SCORE
+from iops.insight import cut_risk
 
 GAP: Final = 1  # between two columns
 BAR_CELLS: Final = 8
@@ -105,7 +106,7 @@ def _least(columns: Sequence[Column]) -> int:
 
 
 def _risk(stream: StreamRow) -> Text:
-    return Text("-" if stream.risk_score is None else f"{stream.risk_score:.0f}", style_of(stream.risk_score))
+    return Text("-" if stream.risk_score is None else f"{cut_risk(stream.risk_score)}", style_of(stream.risk_score))
 
 
 def _bar(stream: StreamRow) -> Text:

@@ -13,6 +13,7 @@ import pytest
 
 from iops import items
 from iops.auth import Caller, Role
+from iops.errors import TableUnavailable
 from services.insights.chart import Chart
 from services.insights.pages.plot import PLOTS, pictures, risk_column
 from tests.unit.builders import AT, AT_MS, EVERYBODY, a_finding, a_window, an_insight
@@ -221,6 +222,26 @@ async def test_an_alert_that_began_before_the_range_has_no_made_up_beginning() -
     assert "</a>: since before this range until now" in later
     assert "until now" in await page(house, range="1h")
     assert "since before" not in await page(house, range="1h")
+
+
+async def test_charts_that_cannot_be_read_leave_what_was_found_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def too_slow(*_: Any, **__: Any) -> None:
+        raise TableUnavailable("the table is too slow")
+
+    house = House()
+    await house.move_in("web-1")
+    await house.watch.fleet.look_once()
+    monkeypatch.setattr("services.insights.chart.read_means", too_slow)
+
+    answer = await house.ask("GET", PAGE, range="90d")
+
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "The charts of 90 d cannot be read now (the table is too slow)." in answer.text
+    assert 'id="again"' in answer.text
+    assert "nothing completed for 20 s" in answer.text
+    live = await house.ask("GET", PAGE, headers={"HX-Target": "live"}, range="90d")
+    assert live.status_code == 200
 
 
 async def test_only_operators_may_analyse() -> None:

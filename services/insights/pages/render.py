@@ -18,6 +18,7 @@ from iops.auth import Caller, Role
 from iops.clock import to_epoch_ms
 from iops.errors import IopsError, Unavailable
 from iops.gate import CALLER
+from iops.insight import cut_risk
 from services.insights.pages import assets, spark
 
 log = structlog.get_logger()
@@ -39,9 +40,13 @@ def render(request: Request, name: str, *, status: int = 200, **context: Any) ->
 def error_page(request: Request, error: IopsError) -> HTMLResponse:
     """An expected failure for a person: its sentence, and where to go on."""
     answer = render(request, "error.html", status=error.status, error=error)
-    if isinstance(error, Unavailable):
-        answer.headers["Retry-After"] = str(error.retry_after_s)
-    return answer
+    return retry_later(answer, error) if isinstance(error, Unavailable) else answer
+
+
+def retry_later(page: HTMLResponse, error: Unavailable) -> HTMLResponse:
+    """The page, saying when to ask again."""
+    page.headers["Retry-After"] = str(error.retry_after_s)
+    return page
 
 
 def instant(at: datetime | None) -> str:
@@ -175,7 +180,7 @@ def level(risk_score: float | None) -> str:
 def risk(risk_score: float | None) -> str:
     """A badge with the number; who cannot see colours hears the word."""
     kind = level(risk_score)
-    text = NONE if risk_score is None else f"{risk_score:.0f}"
+    text = NONE if risk_score is None else f"{cut_risk(risk_score)}"
     said = {"high": "high risk", "elevated": "elevated risk", "low": "low risk", "unknown": "not scored yet"}[kind]
     return Markup('<span class="risk {}"><span class="hidden">{} </span>{}</span>').format(kind, said, text)
 

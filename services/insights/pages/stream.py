@@ -16,11 +16,11 @@ from iops.errors import NotFound, Unavailable
 from iops.insight import Insight
 from iops.items import Stream
 from iops.table import readable
-from services.insights.chart import SCORED_WITHIN, TheCharts, chart_steps
+from services.insights.chart import SCORED_WITHIN, Chart, Charts, TheCharts, chart_steps
 from services.insights.fleet import sort_fleet
 from services.insights.fleet_routes import TheWatch, Watch
 from services.insights.pages.plot import chart_data, pictures
-from services.insights.pages.render import error_page, instant, render
+from services.insights.pages.render import error_page, instant, render, retry_later
 from services.insights.recent import list_insights_of
 from services.insights.routes import StreamPath, find_stream
 from services.insights.session.desk import PageViewer
@@ -56,23 +56,22 @@ async def show_stream(
     chosen = range if range in RANGES else DEFAULT
     try:
         stream = await find_stream(charts.table, stream_id, caller)
-        chart = None
-        if hx_target != "live":
-            now = charts.clock()
-            chart = await charts.read(stream, chart_steps(now - RANGES[chosen][1], now, now=now))
+        chart, why_unread = (None, None) if hx_target == "live" else await _chart(charts, stream, RANGES[chosen][1])
         rows, _ = await list_insights_of(charts.table, stream_id, limit=INSIGHTS_SHOWN)
         insights = readable(rows, items.item_to_insight)
         about, strip = await _about(stream, watch, insights), await watch.strip(caller)
     except (NotFound, Unavailable) as error:
         return error_page(request, error)
-    return render(
+    page = render(
         request,
         "stream.html",
+        status=200 if why_unread is None else why_unread.status,  # whoever tries again sees that it was not all
         stream=stream,
         **about,
         outage=strip.outage,
         insights=insights,
         chart=chart,
+        why_unread=why_unread,
         pictures=pictures(chart) if chart else [],
         data=chart_data(chart) if chart else "",
         chosen=chosen,
@@ -80,6 +79,16 @@ async def show_stream(
         now=watch.clock(),
         at=lambda epoch_s: instant(from_epoch_ms(1_000 * epoch_s)),
     )
+    return page if why_unread is None else retry_later(page, why_unread)
+
+
+async def _chart(charts: Charts, stream: Stream, span: timedelta) -> tuple[Chart | None, Unavailable | None]:
+    """That of the last `span`; or why it cannot be read: what was found stands without it."""
+    now = charts.clock()
+    try:
+        return await charts.read(stream, chart_steps(now - span, now, now=now)), None
+    except Unavailable as error:
+        return None, error
 
 
 async def _about(stream: Stream, watch: Watch, insights: Sequence[Insight]) -> dict[str, Any]:

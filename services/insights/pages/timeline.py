@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Final
 
 from iops.alert import Change, EventKind
+from iops.insight import cut_risk
 from iops.story import MailView
 
 DEEDS: Final = {
@@ -55,7 +56,7 @@ def _changes(changes: Sequence[Change]) -> Iterator[Line]:
         newest = alike[0]
         if what == "updated" and len(alike) > 1:
             risks = [change.risk_score for change in alike]
-            span = f"{len(alike)} times, at risk {min(risks):.0f} to {max(risks):.0f}"
+            span = f"{len(alike)} times, at risk {cut_risk(min(risks))} to {cut_risk(max(risks))}"
             yield Line(newest.at, f"Still found {span}", insight_id=newest.insight_id)
         else:
             yield from map(_line, alike)
@@ -64,7 +65,7 @@ def _changes(changes: Sequence[Change]) -> Iterator[Line]:
 def _line(change: Change) -> Line:
     text = DEEDS.get(change.what, change.what.replace("_", " ").capitalize())
     if change.insight_id is not None:
-        text += f", risk {change.risk_score:.0f}"
+        text += f", risk {cut_risk(change.risk_score)}"
     if change.what == "resolved" and change.by == "time":
         text += " by itself"
     person = None if change.by in PROGRAMS else change.by

@@ -102,7 +102,7 @@ async function analyse(url) {
   const card = line("article", "done", "");
   const link = line("a", "", body.title);
   link.href = `/ui/insights/${encodeURIComponent(body.insight_id)}`;
-  const title = line("h3", "", `Risk ${Math.round(body.risk_score)}: `);
+  const title = line("h3", "", `Risk ${Math.floor(body.risk_score)}: `);
   title.append(link);
   card.append(title, line("p", "", body.explanation));
   return [card];
